@@ -1,0 +1,247 @@
+"""The groups of the results, each built from what a comparison computed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from bayescmp import measures
+from bayescmp.evaluation import AVERAGED, BITS, Evaluation, LogLaws, Measured, Subject, measure
+from bayescmp.inside import InsideView
+from bayescmp.networks.network import count_parameters
+from bayescmp.oracle import Oracle
+from bayescmp.predictors.predictor import AbstractPredictor
+from bayescmp.training.loop import Fit
+from bayescmp.training.optimisers import rate
+from bayescmp.tree import make_dataset
+
+NUM_EXAMPLES = 4
+"""Sequences that are stored whole."""
+
+NUM_BINS = 15
+"""Bins of predicted probability."""
+
+MAX_STEPS_KEPT = 500
+"""Points of the training curve that are stored."""
+
+
+def observed_group(evaluation: Evaluation) -> xr.Dataset:
+    """Keep a few of the sequences as examples.
+
+    Args:
+        evaluation: Sequences and exact answers.
+
+    Returns:
+        The group ``/observed_data``.
+    """
+    batch = jax.tree.map(lambda leaf: np.asarray(leaf[:NUM_EXAMPLES]), evaluation.batch)
+    layout = evaluation.model.layout
+    sites = evaluation.model.engine_sites(batch)
+    texts = [
+        layout.describe({name: np.asarray(value[row]) for name, value in sites.items()})
+        for row in range(batch.outcomes.shape[0])
+    ]
+    return make_dataset(
+        "/observed_data", {"outcome_value": batch.outcomes, "shown_text": np.array(texts)}
+    )
+
+
+def oracle_group(evaluation: Evaluation) -> xr.Dataset:
+    """Describe the oracle and its answers to the example sequences.
+
+    Args:
+        evaluation: Sequences and exact answers.
+
+    Returns:
+        The group ``/oracle``.
+    """
+    certificate = evaluation.oracle.certificate.to_json()
+    certificate["error_nat"] = certificate.pop("error")
+    return make_dataset(
+        "/oracle",
+        {
+            "entropy": measure(evaluation.log_p, evaluation).exact_entropy,
+            "log_predictive": evaluation.log_p[:NUM_EXAMPLES],
+        },
+        attrs={"certificate": certificate},
+    )
+
+
+def network_group(
+    subject: Subject, laws: list[LogLaws], measured: list[Measured]
+) -> xr.Dataset:
+    """Describe what was compared, and its own answers to the example sequences.
+
+    Args:
+        subject: The first of the subjects, for its name and sizes.
+        laws: Log probabilities of each subject, in nats.
+        measured: Measures of each subject.
+
+    Returns:
+        The group ``/network``.
+    """
+    return make_dataset(
+        "/network",
+        {
+            "entropy": [m.entropy for m in measured],
+            "log_predictive": [law[:NUM_EXAMPLES] for law in laws],
+        },
+        attrs={
+            "architecture": _architecture(subject),
+            "num_parameters": 0 if isinstance(subject, Oracle) else count_parameters(subject),
+        },
+    )
+
+
+def _architecture(subject: Subject) -> dict[str, object]:
+    """Name what was compared, with its sizes where it has a configuration."""
+    config = getattr(subject, "config", None)
+    name = subject.name if isinstance(subject, AbstractPredictor) else type(subject).__name__
+    sizes = asdict(config) if is_dataclass(config) and not isinstance(config, type) else {}
+    return {"kind": name, **sizes}
+
+
+def divergence_group(measured: list[Measured], evaluation: Evaluation) -> xr.Dataset:
+    """Gather the subjects' measures.
+
+    Args:
+        measured: Measures of each subject.
+        evaluation: Sequences and exact answers.
+
+    Returns:
+        The group ``/divergence``.
+    """
+    names = (
+        *AVERAGED,
+        "kl_standard_error",
+        "entropy_gap_abs",
+        "entropy_gap_of_means",
+    )
+    arrays = {name: np.stack([getattr(m, name) for m in measured]) for name in names}
+    arrays |= {name: np.stack([m.means[name] for m in measured]) for name in measured[0].means}
+    return make_dataset(
+        "/divergence", arrays | {"supervised": evaluation.supervised.any(axis=0)}
+    )
+
+
+def ladder_group(rung_laws: dict[str, LogLaws], evaluation: Evaluation) -> xr.Dataset:
+    """Measure the rivals.
+
+    Args:
+        rung_laws: Log probabilities of each rung, in nats.
+        evaluation: Sequences and exact answers.
+
+    Returns:
+        The group ``/ladder``.
+    """
+    measured = [measure(law, evaluation) for law in rung_laws.values()]
+    names = ("kl", "total_variation", "impossible_mass", "argmax_agreement")
+    arrays = {name: np.stack([getattr(m, name) for m in measured]) for name in names}
+    arrays |= {name: np.stack([m.means[name] for m in measured]) for name in measured[0].means}
+    with jax.enable_x64(True):
+        exact = measures.entropy(jnp.asarray(evaluation.log_p))
+        constant = measures.best_constant_entropy_mae(exact, jnp.asarray(evaluation.supervised))
+    return make_dataset(
+        "/ladder",
+        arrays,
+        {"rung": list(rung_laws)},
+        {"best_constant_entropy_mae": float(constant) * BITS},
+    )
+
+
+def layers_group(views: list[InsideView], rungs: list[str]) -> xr.Dataset:
+    """Gather what was seen inside the networks.
+
+    Args:
+        views: One view for each subject.
+        rungs: Names of the rungs.
+
+    Returns:
+        The group ``/layers``.
+    """
+    return make_dataset(
+        "/layers",
+        {
+            "kl": np.stack([view.kl for view in views]),
+            "kl_to_output": np.stack([view.kl_to_output for view in views]),
+            "rung_kl": np.stack([view.rung_kl for view in views], axis=-1),
+            "attention_entropy": np.stack([view.attention_entropy for view in views]),
+            "attention_pattern": views[0].attention_pattern,
+        },
+        {"rung": rungs},
+    )
+
+
+_reliability = jax.jit(measures.reliability, static_argnames=("num_bins", "level"))
+
+
+def calibration_group(laws: list[LogLaws], evaluation: Evaluation) -> xr.Dataset:
+    """Bin the subjects' probabilities and hold them against frequencies.
+
+    Args:
+        laws: Log probabilities of each subject, in nats.
+        evaluation: Sequences and exact answers.
+
+    Returns:
+        The group ``/calibration``.
+    """
+    with jax.enable_x64(True):
+        tables = [
+            _reliability(
+                jnp.asarray(law),
+                jnp.asarray(evaluation.batch.outcomes),
+                jnp.asarray(evaluation.log_p),
+                jnp.asarray(evaluation.supervised),
+                num_bins=NUM_BINS,
+            )
+            for law in laws
+        ]
+        per_seed = ("predicted", "observed", "observed_low", "observed_high", "exact", "count")
+        arrays = {name: np.stack([getattr(t, name) for t in tables]) for name in per_seed}
+        arrays |= {name: np.asarray(getattr(tables[0], name)) for name in ("edges_low", "edges_high")}
+        arrays["ece"] = np.stack([measures.expected_calibration_error(t) for t in tables])
+        arrays["exact_ece"] = np.stack([measures.exact_calibration_error(t) for t in tables])
+    return make_dataset("/calibration", arrays, attrs={"level": tables[0].level})
+
+
+def training_group(fits: Sequence[Fit]) -> xr.Dataset:
+    """Say how the subjects were trained.
+
+    Args:
+        fits: One for each subject, with the same settings.
+
+    Returns:
+        The group ``/training``.
+    """
+    first, training = fits[0], fits[0].training
+    steps = np.unique(
+        np.linspace(0, training.num_steps - 1, min(training.num_steps, MAX_STEPS_KEPT)).astype(int)
+    )
+    rates = [float(rate(training.optimiser, training.num_steps)(step)) for step in steps]
+    optimiser = {"name": type(training.optimiser).__name__, **asdict(training.optimiser)}
+    num_sequences = training.num_steps * training.batch_size
+    return make_dataset(
+        "/training",
+        {
+            "loss": np.stack([fit.loss[steps] for fit in fits]) * BITS,
+            "excess": np.stack([fit.excess[steps] for fit in fits]) * BITS,
+            "learning_rate": rates,
+        },
+        {"step": steps},
+        {
+            "objective": first.objective,
+            "optimiser": optimiser,
+            "batch_size": training.batch_size,
+            "num_steps": training.num_steps,
+            "num_sequences_seen": num_sequences,
+            "num_tokens_seen": training.num_steps * first.tokens_per_step,
+            "flops_per_step": first.flops_per_step,
+            "flops_total": first.flops_per_step * training.num_steps * len(fits),
+            "seconds": [fit.seconds for fit in fits],
+            "devices": f"{first.num_devices} x {jax.local_devices()[0].device_kind}",
+            "num_parameters": first.num_parameters,
+        },
+    )

@@ -1,0 +1,255 @@
+"""What a network is shown, in what order, and what it is asked.
+
+Next-token prediction, the bijection, filtering and regression are four settings of one
+record. The prompt shows the ``given`` sites whole. Step ``t`` then shows the ``query``
+sites at ``t``, asks the ``outcome`` at ``t``, and shows the answer if ``reveal`` is set.
+
+=====================  ===================  ============  ========
+task                   given                query         reveal
+=====================  ===================  ============  ========
+next token                                                yes
+bijection                                   key           yes
+filtering in an HMM    transition,emission  symbol        no
+regression                                  x             yes
+=====================  ===================  ============  ========
+"""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from bayescmp.program import Site
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Names of the sites that are shown and of the one that is asked."""
+
+    outcome: str
+    """Site that is asked, one element at each step."""
+    given: tuple[str, ...] = ()
+    """Sites shown whole in the prompt; everything is conditioned on them."""
+    query: tuple[str, ...] = ()
+    """Sites shown at each step before the question."""
+    reveal: bool = True
+    """Whether the answer is shown before the next step."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The arrangement of a program's sites into one sequence of inputs."""
+
+    outcome: Site
+    given: tuple[Site, ...]
+    query: tuple[Site, ...]
+    reveal: bool
+
+    @property
+    def length(self) -> int:
+        """Number of questions."""
+        return self.outcome.shape[0]
+
+    @property
+    def num_outcomes(self) -> int:
+        """Number of values that the asked site can take."""
+        return self.outcome.num_values or 0
+
+    @property
+    def shown_sites(self) -> tuple[Site, ...]:
+        """Sites that appear among the inputs, in the order of their code blocks."""
+        return (*self.given, *self.query, *((self.outcome,) if self.reveal else ()))
+
+    @property
+    def has_start(self) -> bool:
+        """Whether a start token stands first, because the first question follows nothing."""
+        return not self.given and not self.query
+
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether inputs are tokens; vectors otherwise (some shown site is continuous)."""
+        return all(site.num_values is not None for site in self.shown_sites)
+
+    @property
+    def input_length(self) -> int:
+        """Number of input positions; nothing is shown after the last question."""
+        step = len(self.query) + self.reveal
+        return self.header_length + self.length * step - self.reveal
+
+    @property
+    def header_length(self) -> int:
+        """Number of input positions before the first step."""
+        return int(self.has_start) + sum(_num_rows(site) for site in self.given)
+
+    @property
+    def asked_positions(self) -> Int[np.ndarray, " position"]:
+        """Input position at which each question is answered."""
+        step = len(self.query) + self.reveal
+        first = self.header_length + len(self.query) - 1
+        return first + step * np.arange(self.length)
+
+    @property
+    def input_size(self) -> int:
+        """Size of the vocabulary, or of an input vector where inputs are vectors."""
+        blocks = sum(_block_size(site, is_given=site in self.given) for site in self.shown_sites)
+        tokens = sum(site.num_values or 0 for site in self.shown_sites)
+        return int(self.has_start) + (tokens if self.uses_tokens else blocks)
+
+    @property
+    def outcome_token(self) -> int | None:
+        """Token of the first outcome; None where outcomes are not shown as tokens."""
+        return self._offsets()[self.outcome.name] if self.reveal and self.uses_tokens else None
+
+    def outcome_indices(self, sites: dict[str, Array]) -> Int[Array, " position"]:
+        """Return the asked values of one example as indices from zero."""
+        return (sites[self.outcome.name] - self.outcome.lowest).astype(jnp.int32)
+
+    def encode(
+        self, sites: dict[str, Array]
+    ) -> Int[Array, " input_position"] | Float[Array, "input_position feature"]:
+        """Arrange one example's site values into the inputs of a network.
+
+        Finite sites become tokens, each site with a code block of its own. As soon as a
+        shown site is continuous every input becomes a vector with one block of features
+        for each site: a one-hot code for finite values; the row itself and a one-hot row
+        number for sites given in the prompt; the value and a one for other sites.
+
+        Args:
+            sites: Value of every shown site, by name.
+
+        Returns:
+            Tokens, or vectors where a shown site is continuous.
+        """
+        code = self._encode_tokens if self.uses_tokens else self._encode_vectors
+        offsets = self._offsets()
+        header = [code(site, sites[site.name], offsets[site.name]) for site in self.given]
+        if self.has_start:
+            header.insert(0, self._start_code())
+        turns = [code(site, sites[site.name], offsets[site.name]) for site in self.query]
+        if self.reveal:
+            name = self.outcome.name
+            turns.append(code(self.outcome, sites[name], offsets[name]))
+        steps = jnp.stack(turns, axis=1)
+        steps = steps.reshape(-1, *steps.shape[2:])
+        return jnp.concatenate([*header, steps])[: self.input_length]
+
+    def describe(self, sites: dict[str, np.ndarray]) -> list[str]:
+        """Name what stands at each input position of one example, for people.
+
+        Args:
+            sites: Value of every shown site, by name.
+
+        Returns:
+            One short text for each input position.
+        """
+        header = ["start"] if self.has_start else []
+        for site in self.given:
+            header += [f"{site.name}[{row}]" for row in range(_num_rows(site))]
+        turns = [*self.query, *((self.outcome,) if self.reveal else ())]
+        steps = [
+            f"{site.name} {np.array2string(sites[site.name][step], precision=2)}"
+            for step in range(self.length)
+            for site in turns
+        ]
+        return [*header, *steps][: self.input_length]
+
+    def _offsets(self) -> dict[str, int]:
+        offsets, start = {}, int(self.has_start)
+        for site in self.shown_sites:
+            offsets[site.name] = start
+            is_given = site in self.given
+            start += (site.num_values or 0) if self.uses_tokens else _block_size(site, is_given)
+        return offsets
+
+    def _start_code(self) -> Array:
+        if self.uses_tokens:
+            return jnp.zeros(1, jnp.int32)
+        return jax.nn.one_hot(jnp.zeros(1, jnp.int32), self.input_size)
+
+    def _encode_tokens(self, site: Site, value: Array, offset: int) -> Array:
+        return (jnp.ravel(value) - site.lowest + offset).astype(jnp.int32)
+
+    def _encode_vectors(self, site: Site, value: Array, offset: int) -> Array:
+        is_given = site in self.given
+        rows = value.reshape(_num_rows(site), -1)
+        if site.num_values is None:
+            numbers = jnp.eye(rows.shape[0]) if is_given else jnp.ones((rows.shape[0], 1))
+            block = jnp.concatenate([rows, numbers.astype(rows.dtype)], axis=1)
+        else:
+            block = jax.nn.one_hot(rows[:, 0] - site.lowest, site.num_values)
+        right = self.input_size - offset - block.shape[1]
+        return jnp.pad(block, ((0, 0), (offset, right)))
+
+
+def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
+    """Lay out a program's sites for its questions.
+
+    Args:
+        sites: Descriptions of the program's sites, by name.
+        questions: Which sites are shown and which is asked.
+
+    Returns:
+        The layout.
+
+    Raises:
+        ValueError: If a named site is missing, the outcome has no finite support, or a
+            site asked or shown at each step has no axis of the right length.
+    """
+    roles = [("outcome", questions.outcome)]
+    roles += [("given", name) for name in questions.given]
+    roles += [("query", name) for name in questions.query]
+    for role, name in roles:
+        if name not in sites:
+            near = get_close_matches(name, sites, n=1, cutoff=0.0)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"{role}: the program has no sample site {name!r}, only {sorted(sites)}{hint}"
+            )
+    names = [name for _, name in roles]
+    if len(set(names)) < len(names):
+        raise ValueError(f"outcome, given, query: expected different sites, got {names}")
+    outcome = sites[questions.outcome]
+    if outcome.num_values is None:
+        raise ValueError(
+            f"outcome: expected a site with finitely many values, got {outcome.name!r} with "
+            f"support {outcome.support}; bin a continuous outcome inside the program"
+        )
+    for site in (outcome, *(sites[name] for name in questions.query)):
+        if not site.shape or site.shape[0] != (outcome.shape or (0,))[0] or site.shape[0] < 1:
+            raise ValueError(
+                f"outcome, query: expected site {site.name!r} to have one element for each "
+                f"position, got shape {site.shape} beside outcome shape {outcome.shape}"
+            )
+    if len(outcome.shape) != 1:
+        raise ValueError(
+            f"outcome: expected one value at each position, got shape {outcome.shape} "
+            f"for site {outcome.name!r}"
+        )
+    return Layout(
+        outcome=outcome,
+        given=tuple(sites[name] for name in questions.given),
+        query=tuple(sites[name] for name in questions.query),
+        reveal=questions.reveal,
+    )
+
+
+def _num_rows(site: Site) -> int:
+    """Return the number of input positions that a site takes."""
+    if site.num_values is not None:
+        return int(np.prod(site.shape))
+    return int(np.prod(site.shape[:-1])) if len(site.shape) > 1 else _vector_rows(site)
+
+
+def _vector_rows(site: Site) -> int:
+    return 1 if site.event_dim or not site.shape else site.shape[0]
+
+
+def _block_size(site: Site, is_given: bool) -> int:
+    """Return the number of features in a site's block."""
+    if site.num_values is not None:
+        return site.num_values
+    width = int(np.prod(site.shape)) // _num_rows(site)
+    return width + (_num_rows(site) if is_given else 1)

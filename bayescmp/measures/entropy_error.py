@@ -1,0 +1,104 @@
+"""Errors of predictive entropy, in both definitions that papers use.
+
+Neither says that a predictor is right: a law with the right entropy on the wrong
+outcomes scores zero. Read them beside ``kl`` and ``impossible_mass``, and beside
+``best_constant_entropy_mae``, the score of a predictor that learned nothing.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from bayescmp._types import PerPosition, Supervised
+from bayescmp.measures.divergence import entropy, require_same_shape
+
+
+def entropy_mae_per_sequence(
+    log_p: Float[Array, "*sequence position outcome"],
+    log_q: Float[Array, "*sequence position outcome"],
+    supervised: Supervised,
+) -> Float[Array, ""]:
+    """Compute the entropy error of single predictions (definition A).
+
+    ``mean_{s,t} |H(q_st) - H(p_st)|`` over the supervised sequences and positions.
+    It is never below definition B where every entry is supervised.
+
+    Args:
+        log_p: Exact log probabilities [nat]; minus infinity where impossible.
+        log_q: Judged log probabilities [nat].
+        supervised: True where a prediction counts; the rest is never looked at.
+
+    Returns:
+        Mean absolute error [nat]; NaN if nothing is supervised.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> entropy_mae_per_sequence(log_p, log_q, batch.supervised)
+        Array(0.0123, dtype=float32)
+    """
+    require_same_shape(log_p, log_q)
+    return _masked_mean(jnp.abs(entropy(log_q) - entropy(log_p)), supervised)
+
+
+def entropy_mae_of_means(
+    log_p: Float[Array, "*sequence position outcome"],
+    log_q: Float[Array, "*sequence position outcome"],
+    supervised: Supervised,
+) -> Float[Array, ""]:
+    """Compute the entropy error of averages over sequences (definition B).
+
+    ``mean_t |mean_s H(q_st) - mean_s H(p_st)|``, where a position's means run over
+    the sequences supervised there and the outer mean, with equal weights, over the
+    positions supervised in any sequence. Errors of opposite sign cancel inside a
+    position, so this one forgives more than definition A.
+
+    Args:
+        log_p: Exact log probabilities [nat]; minus infinity where impossible.
+        log_q: Judged log probabilities [nat].
+        supervised: True where a prediction counts; the rest is never looked at.
+
+    Returns:
+        Mean absolute error [nat]; NaN if nothing is supervised.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    Example:
+        >>> entropy_mae_of_means(log_p, log_q, batch.supervised)
+        Array(0.0041, dtype=float32)
+    """
+    require_same_shape(log_p, log_q)
+    sequences = tuple(range(supervised.ndim - 1))
+    gap = jnp.where(supervised, entropy(log_q) - entropy(log_p), 0.0)
+    count = jnp.sum(supervised, axis=sequences)
+    mean_gap = jnp.sum(gap, axis=sequences) / jnp.maximum(count, 1)
+    return _masked_mean(jnp.abs(mean_gap), count > 0)
+
+
+def best_constant_entropy_mae(entropy: PerPosition, supervised: Supervised) -> Float[Array, ""]:
+    """Compute the definition A score of the best predictor that ignores its input.
+
+    ``min_c mean_{s,t} |c - H(p_st)|`` over the supervised entries, attained at the
+    median of the exact entropies. An entropy error near this one shows nothing.
+
+    Args:
+        entropy: Entropy of the exact law [nat].
+        supervised: True where an entry counts; the rest is never looked at.
+
+    Returns:
+        Mean absolute error [nat]; NaN if nothing is supervised.
+
+    Example:
+        >>> best_constant_entropy_mae(jnp.array([0.0, 1.0, 5.0]), jnp.array([True] * 3))
+        Array(1.6666666, dtype=float32)
+    """
+    median = jnp.nanmedian(jnp.where(supervised, entropy, jnp.nan))
+    return _masked_mean(jnp.abs(entropy - median), supervised)
+
+
+def _masked_mean(
+    values: Float[Array, "*entry"], counted: Bool[Array, "*entry"]
+) -> Float[Array, ""]:
+    """Average the counted entries; NaN without any, or with a NaN among them."""
+    return jnp.sum(jnp.where(counted, values, 0.0)) / jnp.sum(counted)

@@ -1,0 +1,80 @@
+"""Interventions on a transformer as data, so that a thousand of them are one vmap."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class Interventions(eqx.Module):
+    """Factors on what each part of a transformer adds to the residual stream.
+
+    One leaves a part alone, zero removes it. All fields may be mapped over with ``vmap``.
+    """
+
+    head_scale: Float[Array, "layer head"]
+    """Factor on what a head writes."""
+    attn_scale: Float[Array, " layer"]
+    """Factor on what a block's attention adds."""
+    mlp_scale: Float[Array, " layer"]
+    """Factor on what a block's feed-forward part adds."""
+
+    @staticmethod
+    def identity(num_layers: int, num_heads: int) -> "Interventions":
+        """Leave every part alone.
+
+        Args:
+            num_layers: Number of blocks.
+            num_heads: Attention heads in a block.
+
+        Returns:
+            Interventions that change nothing.
+        """
+        return Interventions(
+            head_scale=jnp.ones((num_layers, num_heads)),
+            attn_scale=jnp.ones(num_layers),
+            mlp_scale=jnp.ones(num_layers),
+        )
+
+    def without_head(self, layer: int, head: int) -> "Interventions":
+        """Remove one attention head as well.
+
+        Args:
+            layer: Block, from zero.
+            head: Head in the block, from zero.
+
+        Returns:
+            The further intervention.
+
+        Raises:
+            ValueError: If there is no such block or head.
+        """
+        num_layers, num_heads = self.head_scale.shape
+        _check_index("layer", layer, num_layers)
+        _check_index("head", head, num_heads)
+        return eqx.tree_at(
+            lambda i: i.head_scale, self, self.head_scale.at[layer, head].set(0.0)
+        )
+
+    def without_layer(self, layer: int) -> "Interventions":
+        """Skip one block as well, attention and feed-forward part.
+
+        Args:
+            layer: Block, from zero.
+
+        Returns:
+            The further intervention.
+
+        Raises:
+            ValueError: If there is no such block.
+        """
+        _check_index("layer", layer, self.attn_scale.shape[0])
+        return eqx.tree_at(
+            lambda i: (i.attn_scale, i.mlp_scale),
+            self,
+            (self.attn_scale.at[layer].set(0.0), self.mlp_scale.at[layer].set(0.0)),
+        )
+
+
+def _check_index(name: str, index: int, size: int) -> None:
+    if not 0 <= index < size:
+        raise ValueError(f"{name}: expected 0 to {size - 1}, got {index}")

@@ -1,0 +1,70 @@
+"""What all networks of the toolkit share, and how any network is asked."""
+
+import abc
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from bayescmp._types import Inputs
+from bayescmp.records import LayerTrace
+
+
+class AbstractNetwork(eqx.Module):
+    """A network from the inputs of one sequence to logits at each input position.
+
+    Laws: the logits at a position depend on nothing after it; leading axes are
+    sequences, each answered as if alone; the trace's logits equal the plain call's.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, inputs: Inputs) -> Float[Array, "*sequence input_position outcome"]:
+        """Return logits at every input position."""
+
+
+class AbstractTracedNetwork(AbstractNetwork):
+    """A network that can show its residual stream."""
+
+    @abc.abstractmethod
+    def trace_layers(self, inputs: Inputs) -> LayerTrace:
+        """Return everything that the network computes on one sequence."""
+
+    @abc.abstractmethod
+    def read_out(self, stream: Float[Array, "*rows feature"]) -> Float[Array, "*rows outcome"]:
+        """Map a residual stream to logits (the logit lens)."""
+
+
+NetworkLike = AbstractNetwork | Callable[[Array], Array]
+"""One of our networks, or any callable from one sequence's inputs to logits per position."""
+
+
+def logits_at(
+    network: NetworkLike, inputs: Inputs, positions: Int[np.ndarray, " position"] | Int[Array, " position"]
+) -> Float[Array, "sequence position outcome"]:
+    """Ask a network about a batch of sequences.
+
+    Args:
+        network: One of our networks, or a callable for one sequence.
+        inputs: Inputs of each sequence.
+        positions: Input positions whose logits are wanted.
+
+    Returns:
+        Logits there.
+    """
+    answer = network if isinstance(network, AbstractNetwork) else jax.vmap(network)
+    return answer(inputs)[:, positions]
+
+
+def count_parameters(network: NetworkLike) -> int:
+    """Count the trainable numbers of a network.
+
+    Args:
+        network: Network.
+
+    Returns:
+        Number of floating-point entries of its arrays.
+    """
+    leaves = jax.tree.leaves(eqx.filter(network, eqx.is_inexact_array))
+    return sum(leaf.size for leaf in leaves)

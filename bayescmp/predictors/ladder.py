@@ -1,0 +1,68 @@
+"""The first rungs of the ladder of rival explanations."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from bayescmp._types import Key
+from bayescmp.oracle import Oracle
+from bayescmp.predictors.predictor import AbstractPredictor, FixedLaw, WindowPredictor
+
+WINDOWS = (1, 2, 3, 5)
+"""Memory lengths of the window rungs."""
+
+
+def standard_ladder(
+    oracle: Oracle,
+    *,
+    key: Key,
+    num_sequences: int = 4_096,
+    windows: tuple[int, ...] = WINDOWS,
+) -> tuple[AbstractPredictor, ...]:
+    """Build the rivals that every network is shown beside.
+
+    ``uniform``; ``best constant``, the one law ``c`` with the least expected
+    ``KL(exact || c)``, which is the mean of the exact predictives; ``position only``, the
+    best law at each position, likewise; and ``window w``, exact given the last ``w`` steps.
+    Windows that reach over the whole sequence are the oracle itself and are left out.
+
+    Args:
+        oracle: Oracle of the model.
+        key: Typed key of the sequences over which the means are taken; other sequences
+            than those that a comparison draws.
+        num_sequences: How many.
+        windows: Memory lengths, in steps.
+
+    Returns:
+        The rungs, from the weakest memory to the strongest.
+    """
+    num_outcomes = oracle.model.num_outcomes
+    by_position = np.asarray(_mean_predictive(oracle, num_sequences, key), np.float64)
+    laws = {
+        "uniform": np.full(num_outcomes, 1.0 / num_outcomes),
+        "best constant": by_position.mean(axis=0),
+        "position only": by_position,
+    }
+    return (
+        *(FixedLaw(_log_normalised(law), name) for name, law in laws.items()),
+        *(WindowPredictor(oracle, w) for w in windows if w < oracle.model.length),
+    )
+
+
+@eqx.filter_jit
+def _mean_predictive(
+    oracle: Oracle, num_sequences: int, key: Key
+) -> Float[Array, "position outcome"]:
+    """Return the mean of the exact predictive over drawn sequences, at each position."""
+    batch = oracle.model.sample(num_sequences, key=key)
+    return jnp.mean(jnp.exp(oracle(batch).log_predictive), axis=0)
+
+
+def _log_normalised(law: Float[np.ndarray, "*position outcome"]) -> Array:
+    """Return log probabilities that sum to one to the last bit of 64."""
+    with np.errstate(divide="ignore"):
+        log_law = np.log(law / law.sum(axis=-1, keepdims=True))
+    with jax.enable_x64(True):
+        return jnp.asarray(log_law)

@@ -1,0 +1,86 @@
+"""The small immutable records that one stage hands to the next.
+
+Every array carries any number of leading ``sequence`` axes, none for one example.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from bayescmp._types import Inputs, Outcomes, PerPosition, Supervised
+
+
+class Batch(eqx.Module):
+    """Sequences drawn from a generative model, as a network and an oracle see them."""
+
+    inputs: Inputs
+    """What the network reads."""
+    outcomes: Outcomes
+    """Values of the asked site, as indices ``0 .. num_outcomes - 1``."""
+    supervised: Supervised
+    """True where the question counts for losses and measures."""
+    shown: dict[str, Array]
+    """Values of the sites that are given in the prompt or accompany a question."""
+    latents: dict[str, Array]
+    """The rest of the trace, never shown: for probes, calibration and counterfactuals."""
+
+
+class Reference(eqx.Module):
+    """The exact answer for each question of a sequence.
+
+    ``s_t`` is all that has been shown when question ``t`` is asked, ``y_t`` the
+    asked outcome, ``z`` a latent site.
+    """
+
+    log_predictive: Float[Array, "*sequence position outcome"]
+    """``log p(y_t = outcome | s_t)``, in nats."""
+    log_evidence: PerPosition
+    """``log p(all shown by the end of step t | what the prompt gives)``, in nats.
+
+    The end of step ``t`` includes the revealed outcome, where outcomes are revealed.
+    """
+    belief: dict[str, Array]
+    """Per latent site ``p(z | s_t)``: probabilities, or parameters of a conjugate law.
+
+    The axis ``position`` comes first (after batch axes); the engine says what follows.
+    """
+
+    @property
+    def entropy(self) -> PerPosition:
+        """Entropy of ``p(y_t | s_t)`` in nats, with ``0 log 0 = 0``."""
+        log_p = self.log_predictive
+        finite = jnp.where(jnp.isneginf(log_p), 0.0, log_p)
+        return -jnp.sum(jnp.exp(log_p) * finite, axis=-1)
+
+
+class LayerTrace(eqx.Module):
+    """Everything a transformer computes on one sequence; the layer axis comes first.
+
+    Traced for a batch in one call, the ``sequence`` axes follow the layer axis.
+    """
+
+    resid_pre: Float[Array, "layer *sequence input_position feature"]
+    """Residual stream that enters block ``layer``."""
+    attn_out: Float[Array, "layer *sequence input_position feature"]
+    """What the block's attention adds to the stream."""
+    resid_mid: Float[Array, "layer *sequence input_position feature"]
+    """Residual stream between attention and feed-forward part."""
+    mlp_out: Float[Array, "layer *sequence input_position feature"]
+    """What the block's feed-forward part adds to the stream."""
+    resid_post: Float[Array, "layer *sequence input_position feature"]
+    """Residual stream that leaves block ``layer``."""
+    attn_pattern: Float[Array, "layer *sequence head input_position source_position"]
+    """Attention weights; each row sums to one over its past."""
+    queries: Float[Array, "layer *sequence head input_position head_feature"]
+    """Queries, after rotation where positions are rotary."""
+    keys: Float[Array, "layer *sequence head input_position head_feature"]
+    """Keys, after rotation where positions are rotary."""
+    values: Float[Array, "layer *sequence head input_position head_feature"]
+    """Values."""
+    logits: Float[Array, "*sequence input_position outcome"]
+    """Unnormalised log probabilities over the outcomes."""
+
+    @property
+    def residuals(self) -> Float[Array, "stream *sequence input_position feature"]:
+        """All residual streams: the embedding first, then one after each block."""
+        return jnp.concatenate([self.resid_pre[:1], self.resid_post])

@@ -1,0 +1,111 @@
+"""The study's claims, each with its verdict."""
+
+from collections import Counter
+
+import numpy as np
+import xarray as xr
+
+from bayescmp.plots.numbers import format_given, format_interval, format_number
+from bayescmp.plots.series import clean_text, read_array, read_values
+from bayescmp.report.blocks import ClaimRow
+from bayescmp.report.words import NO_INTERVAL, resolution, with_unit
+
+ORDER = ("supported", "refuted", "inconclusive")
+
+
+def build_claims(tree: xr.DataTree) -> tuple[ClaimRow, ...]:
+    """Write one row for each claim.
+
+    Args:
+        tree: A comparison with or without the group ``/claims``.
+
+    Returns:
+        The rows in the study's order; none where the tree has no claims.
+    """
+    if "/claims" not in tree.groups:
+        return ()
+    num = read_array(tree, "/claims/verdict").sizes["claim"]
+    return tuple(_make_row(tree, claim) for claim in range(num))
+
+
+def count_verdicts(claims: tuple[ClaimRow, ...]) -> tuple[tuple[str, int], ...]:
+    """Count the claims of each verdict.
+
+    Args:
+        claims: The rows.
+
+    Returns:
+        Verdict and count, supported first; verdicts that nothing got are left out.
+    """
+    counts = Counter(claim.verdict for claim in claims)
+    return tuple((verdict, counts[verdict]) for verdict in ORDER if counts[verdict])
+
+
+def explain_missing(tree: xr.DataTree) -> str:
+    """Say why there are no verdicts, or nothing where there are some.
+
+    Args:
+        tree: A comparison.
+
+    Returns:
+        One sentence, or the empty text.
+    """
+    if "/claims" not in tree.groups:
+        return (
+            "No claim was judged: the tree has no group /claims. A study fixes its claims before "
+            "it runs; a bare comparison has none."
+        )
+    if read_array(tree, "/claims/verdict").sizes["claim"] == 0:
+        return "No claim was judged: the study that made this comparison fixed none."
+    return ""
+
+
+def _make_row(tree: xr.DataTree, claim: int) -> ClaimRow:
+    """Write one claim."""
+
+    def text(name: str) -> str:
+        return clean_text(str(read_array(tree, f"/claims/{name}").values[claim]))
+
+    def number(name: str) -> float:
+        return float(read_values(tree, f"/claims/{name}", "claim")[claim])
+
+    units = text("metric_units")
+    error = resolution(tree, units)
+    value, interval = format_interval(
+        number("mean"), number("low"), number("high"), resolution=error
+    )
+    seeds = read_values(tree, "/claims/value", "claim", "seed")[claim]
+    level = f"{100 * number('level'):g}\N{NO-BREAK SPACE}%"
+    rung = f" (from {text('rung')})" if text("rung") else ""
+    written = format_number(number("threshold"), resolution=error) if rung else None
+    threshold = with_unit(written or format_given(number("threshold")), units)
+    verdict = text("verdict")
+    return ClaimRow(
+        verdict=verdict if verdict in ORDER else "inconclusive",
+        statement=text("statement"),
+        reason=_give_reason(tree, claim, verdict, text("reason")),
+        metric=text("metric"),
+        threshold=f"{text('direction')} {threshold}{rung}",
+        value=with_unit(value, units),
+        interval=f"{level} {interval}" if interval else _no_interval(seeds),
+        seeds=", ".join(format_number(float(seed), resolution=error) for seed in seeds),
+    )
+
+
+def _give_reason(tree: xr.DataTree, claim: int, verdict: str, recorded: str) -> str:
+    """Say why a claim got its verdict, without repeating figures that stand beside it."""
+    seeds = read_values(tree, "/claims/value", "claim", "seed")[claim]
+    needed = int(read_values(tree, "/claims/min_seeds", "claim")[claim])
+    if seeds.size < needed or not np.isfinite(seeds).all():
+        return recorded
+    if verdict == "inconclusive":
+        return "the interval holds the threshold"
+    kept = verdict == "supported"
+    return f"the whole interval lies on {'the claimed' if kept else 'the other'} side"
+
+
+def _no_interval(seeds: np.ndarray) -> str:
+    """Say why there is no interval."""
+    if seeds.size < 2:
+        return NO_INTERVAL
+    return "no interval" if np.isfinite(seeds).all() else "not finite: no interval"

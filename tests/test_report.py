@@ -1,0 +1,275 @@
+"""The report: what it says, what it leaves out, and that it is the same every time."""
+
+import functools
+import json
+import math
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from synthetic_tree import synthetic_tree
+from test_plots import CASES, HOSTILE, edit
+
+from bayescmp.plots.palette import DARK, LIGHT
+from bayescmp.report import render_report, write_report
+from bayescmp.report.headline import describe_distance, describe_standing
+from bayescmp.report.words import write_times
+from bayescmp.tree import save_tree
+
+VOID = {"meta", "link", "br", "hr", "img", "input"}
+EVIL = "\"><script>window.hacked=1</script><img src=x onerror=alert(1)>'"
+
+
+class Outline(HTMLParser):
+    """Collects tags, names, links and text, and checks that tags close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.text.append(data)
+
+    def values(self, name: str) -> list[str]:
+        return [value for key, value in self.attributes if key == name]
+
+
+def read(html: str) -> tuple[Outline, str]:
+    outline = Outline()
+    outline.feed(html)
+    outline.close()
+    assert outline.open == []
+    return outline, " ".join(" ".join(outline.text).split())
+
+
+@functools.cache
+def plain_page() -> str:
+    return render_report(synthetic_tree())
+
+
+def inexact(tree: xr.DataTree, error_nat: float | None) -> xr.DataTree:
+    certificate = {"engine": "nuts", "exact": False, "reason": "no closed form", "sites": {}}
+    certificate |= {"error_nat": error_nat, "jittable": False}
+    tree["/oracle"].attrs["certificate"] = json.dumps(certificate)
+    return tree
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_tree_gives_a_well_formed_page(case: str) -> None:
+    outline, text = read(render_report(CASES[case]()))
+    names = outline.values("id")
+    assert len(names) == len(set(names))
+    links = [value[1:] for value in outline.values("href") if value.startswith("#")]
+    links += re.findall(r"url\(#([^)]+)\)", " ".join(value for _, value in outline.attributes))
+    assert set(links) <= set(names)
+    assert "What was not checked" in text
+    assert outline.tags.count("svg") == outline.tags.count("title") - 1 == 9
+
+
+def test_page_says_first_what_a_reader_needs_first() -> None:
+    tree = synthetic_tree()
+    _, text = read(plain_page())
+    top = text[: text.index("Claims and verdicts")]
+    assert "Transformer against exact Bayes" in top
+    assert "Bijection of 20 symbols" in top
+    assert "bit from exact Bayes" in top
+    assert "95 % interval" in top
+    assert "Closer than all 6 rivals on the ladder; the best of them is window 3" in top
+    for verdict in set(tree["/claims/verdict"].values):
+        count = int(np.sum(tree["/claims/verdict"].values == verdict))
+        assert f"{count} {verdict}" in top
+
+
+def test_every_figure_names_its_variables_and_holds_its_numbers() -> None:
+    html = plain_page()
+    paths = set(re.findall(r"<code>(/[a-z_]+/[a-z_]+)</code>", html))
+    assert {"/divergence/kl", "/layers/kl", "/ladder/mean_kl", "/training/excess"} <= paths
+    assert {"/layers/attention_pattern", "/layers/attention_entropy"} <= paths
+    tree = synthetic_tree()
+    for path in paths:
+        assert tree[path].size > 0
+    assert html.count("<details>") == html.count("<svg") == html.count("<desc")
+
+
+def test_network_stands_in_the_ladder_table_where_it_belongs() -> None:
+    tree = synthetic_tree()
+    edit(tree, "/divergence/mean_kl", np.full(5, tree["/ladder/mean_kl"].values[2:4].mean()))
+    html = render_report(tree)
+    table = html[html.index('id="ladder"') : html.index('id="position"')]
+    names = re.findall(r'<th scope="row">([^<]+)', table)
+    assert names.index("network") == names.index("window 1") + 1
+    assert names.index("network") == names.index("position only") - 1
+
+
+def test_rewriting_gives_the_same_bytes_from_memory_and_from_a_file(tmp_path: Path) -> None:
+    tree = synthetic_tree()
+    save_tree(tree, tmp_path / "results.nc")
+    first = write_report(tree, tmp_path / "one.html")
+    second = write_report(tmp_path / "results.nc", str(tmp_path / "two.html"))
+    assert first == tmp_path / "one.html"
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "one.html",
+        "results.nc",
+        "two.html",
+    ]
+
+
+def test_page_needs_nothing_from_outside() -> None:
+    outline, _ = read(plain_page())
+    assert "script" not in outline.tags
+    for value in outline.values("src") + outline.values("href") + outline.values("xlink:href"):
+        assert value.startswith(("#", "data:"))
+
+
+def test_hostile_text_stays_text() -> None:
+    tree = synthetic_tree(rungs=(EVIL, *HOSTILE))
+    tree.attrs.update(
+        study=EVIL, model=EVIL, preset=EVIL, device=EVIL, config=json.dumps({EVIL: EVIL})
+    )
+    tree["/training"].attrs["objective"] = EVIL
+    tree["/network"].attrs["architecture"] = json.dumps({"kind": EVIL})
+    claims = tree["/claims"].to_dataset()
+    for name in ("statement", "reason", "metric", "rung", "metric_units", "direction", "verdict"):
+        claims[name] = claims[name].copy(data=np.full(claims[name].shape, EVIL))
+    tree["/claims"] = xr.DataTree(claims)
+    html = render_report(tree)
+    outline, text = read(html)
+    assert EVIL in text
+    assert "script" not in outline.tags
+    assert "img" not in outline.tags
+    assert not any(name.startswith("on") for name, _ in outline.attributes)
+    assert "\x00" not in html
+
+
+@pytest.mark.parametrize("group", ["layers", "training", "claims"])
+def test_missing_group_is_said_to_be_missing(group: str) -> None:
+    tree = synthetic_tree()
+    del tree[group]
+    outline, text = read(render_report(tree))
+    assert f"The tree has no group /{group}" in text or f"the tree has no group /{group}" in text
+    assert "missing" in outline.values("class")
+
+
+def test_missing_attention_is_said_to_be_missing() -> None:
+    tree = synthetic_tree()
+    dataset = tree["/layers"].to_dataset()
+    tree["/layers"] = xr.DataTree(dataset.drop_vars(["attention_entropy", "attention_pattern"]))
+    _, text = read(render_report(tree))
+    assert "no /layers/attention_pattern" in text
+    assert "no /layers/attention_entropy" in text
+
+
+def test_no_digit_below_the_error_of_the_reference_is_printed() -> None:
+    tree = inexact(synthetic_tree(), 0.02)
+    _, text = read(render_report(tree))
+    assert "The reference is not exact" in text
+    assert "< 0.03 bit from exact Bayes" in text
+    start, end = text.index("predictor KL to exact"), text.index("Position by position", 3000)
+    table = text[start:end]
+    assert re.findall(r"\d\.\d{3,}", table) == []
+    assert len(re.findall(r"\d\.\d{2}\b", table)) > 20
+
+
+def test_reference_without_a_stated_error_has_no_digits() -> None:
+    _, text = read(render_report(inexact(synthetic_tree(), None)))
+    assert "unknown bit from exact Bayes" in text
+    assert "states no error" in text
+
+
+def test_one_seed_has_no_interval_and_says_so() -> None:
+    _, text = read(render_report(synthetic_tree(num_seeds=1)))
+    assert "one seed: no interval" in text
+    assert "1 seed only: a claim needs at least 5" in text
+    assert "inf" not in re.findall(r"\w+", text)
+
+
+def test_network_that_is_not_finite_is_a_warning() -> None:
+    tree = synthetic_tree()
+    edit(tree, "/divergence/mean_kl", [1e-3, np.inf, 1e-3, np.nan, 1e-3])
+    _, text = read(render_report(tree))
+    assert "The mean KL of seed 1, 3 is not finite" in text
+
+
+@pytest.mark.parametrize(
+    ("kl", "words"),
+    [
+        (1e-3, "Closer than all 3 rivals on the ladder; the best of them is c (0.100"),
+        (0.2, "1 of 3 rivals is closer: it stands between c (0.100"),
+        (2.0, "Every rival on the ladder is closer, even a (1.00"),
+        (0.1, "c lies inside the interval, so that order is open."),
+        (math.nan, "not finite"),
+    ],
+)
+def test_standing_on_the_ladder_in_words(kl: float, words: str) -> None:
+    tree = synthetic_tree(rungs=("a", "b", "c"))
+    edit(tree, "/ladder/mean_kl", [1.0, 0.5, 0.1])
+    assert words in describe_standing(tree, kl * np.array([0.99, 1.0, 1.01]))
+
+
+def test_distance_carries_the_student_interval() -> None:
+    answer, detail = describe_distance(synthetic_tree(), np.array([0.1, 0.2, 0.3]))
+    assert answer.startswith("0.20")
+    assert "[\N{MINUS SIGN}0.05,\N{NO-BREAK SPACE}0.45]" in detail
+
+
+def test_ratios_in_words() -> None:
+    assert write_times(3.21) == "3.2 times"
+    assert write_times(1423.0) == "1,400 times"
+    assert write_times(math.inf) == ""
+
+
+def test_invalid_tree_or_place_is_refused(tmp_path: Path) -> None:
+    tree = synthetic_tree()
+    with pytest.raises(ValueError, match="folder"):
+        write_report(tree, tmp_path / "nowhere" / "report.html")
+    with pytest.raises(ValueError, match="no such file"):
+        write_report(tmp_path / "none.nc", tmp_path / "report.html")
+    del tree["divergence"]
+    with pytest.raises(ValueError, match="/divergence"):
+        write_report(tree, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_figures_use_the_pages_colours_alone() -> None:
+    html = plain_page()
+    drawings = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    assert len(drawings) == 9
+    for drawing in drawings:
+        assert re.findall(r"#[0-9a-fA-F]{6}\b", drawing) == []
+        assert set(re.findall(r"--plot-([\w-]+)", drawing)) <= set(LIGHT)
+
+
+def luminance(colour: str) -> float:
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize(("palette", "paper"), [(LIGHT, "#ffffff"), (DARK, "#14171b")])
+def test_text_colours_have_enough_contrast(palette: dict[str, str], paper: str) -> None:
+    assert set(LIGHT) == set(DARK)
+    for role, colour in palette.items():
+        if role not in ("axis", "grid"):
+            bright, dim = sorted((luminance(colour), luminance(paper)), reverse=True)
+            assert (bright + 0.05) / (dim + 0.05) >= 4.5, role
