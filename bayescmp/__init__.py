@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bayescmp import predictors as predictors
     from bayescmp import studies as studies
     from bayescmp._types import Key as Key
-    from bayescmp._types import Key as Key
     from bayescmp.certification import certify as certify
     from bayescmp.claims import Claim as Claim
     from bayescmp.claims import Verdict as Verdict
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from bayescmp.oracle import Oracle as Oracle
     from bayescmp.oracle import derive_oracle as derive_oracle
     from bayescmp.predictors.ladder import standard_ladder as standard_ladder
+    from bayescmp.predictors.predictor import AbstractPredictor as AbstractPredictor
     from bayescmp.records import Batch as Batch
     from bayescmp.records import LayerTrace as LayerTrace
     from bayescmp.records import Reference as Reference
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AbstractGenerativeModel",
+    "AbstractPredictor",
     "AdamW",
     "Batch",
     "Certificate",
@@ -100,6 +101,7 @@ _SUBMODULES = ("exact", "measures", "models", "networks", "predictors", "studies
 
 _HOMES = {
     "AbstractGenerativeModel": "bayescmp.generative",
+    "AbstractPredictor": "bayescmp.predictors.predictor",
     "AdamW": "bayescmp.training.optimisers",
     "Batch": "bayescmp.records",
     "Certificate": "bayescmp.oracle",
@@ -107,7 +109,6 @@ _HOMES = {
     "Fit": "bayescmp.training.loop",
     "GenerativeModel": "bayescmp.generative",
     "Interventions": "bayescmp.networks.interventions",
-    "Key": "bayescmp._types",
     "Key": "bayescmp._types",
     "LayerTrace": "bayescmp.records",
     "Muon": "bayescmp.training.optimisers",
@@ -153,4 +154,3 @@ if not TYPE_CHECKING:  # type checkers read the imports above and report unknown
 def __dir__() -> list[str]:
     """List the public names."""
     return sorted(__all__)
-

@@ -25,7 +25,10 @@ class Claim:
     The threshold is a number, or a rung of the ladder times a factor.
 
     Example:
-        >>> Claim("KL is below window 3's", "/divergence/mean_kl", 1.0, "below", rung="window 3")
+        >>> mean_kl = "/divergence/mean_kl"
+        >>> claim = Claim("KL is below window 3's", mean_kl, 1.0, "below", rung="window 3")
+        >>> judge(claim, tree).threshold == float(tree["/ladder/mean_kl"].sel(rung="window 3"))
+        True
     """
 
     statement: str
@@ -61,7 +64,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the seeds say about a claim."""
+    """What the seeds say about a claim.
+
+    Example:
+        >>> claim = Claim("KL is below 0.01 bits", "/divergence/mean_kl", 0.01, "below")
+        >>> judge(claim, tree).reason
+        '95% interval [..., ...] lies below 0.01 bit'
+    """
 
     claim: Claim
     """The claim judged."""
@@ -146,6 +155,12 @@ def judge_all(claims: Sequence[Claim], tree: xr.DataTree) -> tuple[Verdict, ...]
 
     Raises:
         ValueError: As :func:`judge`.
+
+    Example:
+        >>> strict = Claim("KL is below 0.0001 bits", "/divergence/mean_kl", 1e-4, "below")
+        >>> lenient = Claim("KL is below 0.01 bits", "/divergence/mean_kl", 0.01, "below")
+        >>> [verdict.verdict for verdict in judge_all([strict, lenient], tree)]
+        ['refuted', 'supported']
     """
     return tuple(judge(claim, tree) for claim in claims)
 
@@ -224,6 +239,11 @@ def claims_dataset(verdicts: Sequence[Verdict]) -> xr.Dataset:
 
     Raises:
         ValueError: If there is no verdict, or they are of different seeds.
+
+    Example:
+        >>> claim = Claim("KL is below 0.01 bits", "/divergence/mean_kl", 0.01, "below")
+        >>> claims_dataset([judge(claim, tree)])["value"].sizes
+        Frozen({'claim': 1, 'seed': 5})
     """
     if not verdicts:
         raise ValueError("verdicts: expected at least one, got none; leave /claims out instead")
@@ -258,6 +278,11 @@ def claims_json(verdicts: Sequence[Verdict]) -> str:
     Returns:
         Object with ``schema_version`` and the list ``claims``, ended by a line break. A
         number that is not finite is null, the ends of an unknown interval among them.
+
+    Example:
+        >>> claim = Claim("KL is below 0.01 bits", "/divergence/mean_kl", 0.01, "below")
+        >>> json.loads(claims_json([judge(claim, tree)]))["claims"][0]["verdict"]
+        'supported'
     """
     rows = [
         {

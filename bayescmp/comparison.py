@@ -49,14 +49,13 @@ def compare(
         ValueError: If nothing is to be compared, or answers have the wrong shape.
 
     Example:
-        >>> from bayescmp import derive_oracle
-        >>> from bayescmp.models import Bijection
-        >>> oracle = derive_oracle(Bijection(size=4))
-        >>> tree = compare(oracle, oracle, key=jax.random.key(0), num_sequences=64)
-        >>> float(tree["/divergence/mean_kl"][0])
-        0.0
+        >>> oracle = bc.derive_oracle(bc.models.Bijection(size=4))
+        >>> rivals = [bc.predictors.WindowPredictor(oracle, 1)]
+        >>> tree = compare(oracle, oracle, key=jax.random.key(0), num_sequences=64, ladder=rivals)
+        >>> float(tree["/divergence/mean_kl"][0]), float(tree["/ladder/mean_kl"][0]) > 0.1
+        (0.0, True)
     """
-    seeds = list(subjects) if isinstance(subjects, list | tuple) else [subjects]
+    seeds: list[Subject] = list(subjects) if isinstance(subjects, Sequence) else [subjects]
     if not seeds:
         raise ValueError("subjects: expected at least one predictor, got none")
     if num_sequences < 2:

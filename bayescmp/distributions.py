@@ -1,5 +1,6 @@
 """Discrete distributions that the models need and NumPyro does not have."""
 
+import math
 from itertools import permutations
 
 import jax
@@ -41,6 +42,11 @@ class WithoutReplacement(Distribution):
     def support(self) -> constraints.Constraint:
         """Vectors of integers below ``size``; repeated elements have probability zero."""
         return constraints.independent(constraints.integer_interval(0, self.size - 1), 1)
+
+    @property
+    def support_size(self) -> int:
+        """Number of different draws, known without listing them."""
+        return math.perm(self.size, self.num_draws)
 
     @property
     def has_enumerate_support(self) -> bool:

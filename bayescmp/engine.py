@@ -28,9 +28,7 @@ class AbstractEngine(eqx.Module):
         """
 
     @abc.abstractmethod
-    def windowed(
-        self, sites: dict[str, Array], window: int
-    ) -> Float[Array, "position outcome"]:
+    def windowed(self, sites: dict[str, Array], window: int) -> Float[Array, "position outcome"]:
         """Answer as if only the last steps had been shown.
 
         Remembered are the prompt, the current query and, where outcomes are revealed, the

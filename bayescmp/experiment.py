@@ -48,6 +48,12 @@ def train_and_compare(
     Raises:
         ValueError: If ``seeds`` is less than one.
         TrainingDivergedError: If a run diverges.
+
+    Example:
+        >>> network = TransformerConfig(num_layers=2, num_heads=2, model_size=32, mlp_size=128)
+        >>> training = Training(num_steps=1_000)
+        >>> tree = train_and_compare(bc.models.beta_bernoulli(), network, training, seeds=5,
+        ...                          key=jax.random.key(0))  # doctest: +SKIP
     """
     if seeds < 1:
         raise ValueError(f"seeds: expected at least 1, got {seeds}")

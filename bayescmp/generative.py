@@ -9,12 +9,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Int
 
 from bayescmp._types import Key
 from bayescmp.engine import AbstractEngine
 from bayescmp.layout import Layout, Questions, arrange
-from bayescmp.program import Program, Site, draw_sites, inspect_program
+from bayescmp.program import Program, Site, draw_sites, inspect_program, reject_outside
 from bayescmp.records import Batch
 
 
@@ -75,16 +76,21 @@ class AbstractGenerativeModel(eqx.Module):
 
         Args:
             sites: Value of every shown and asked site, by name, with the same batch
-                axes in front. Further sites are kept as latents.
+                axes in front. Further sites of the program are kept as latents.
 
         Returns:
             The batch.
 
         Raises:
-            ValueError: If a site is missing or has the wrong shape.
+            ValueError: If a site is missing or unknown, has the wrong shape, or holds
+                values that it cannot take. Inside a compiled function, where values are
+                unknown, those are not checked.
         """
         arrays = {name: jnp.asarray(value) for name, value in sites.items()}
         batch_shape = _batch_shape(self, arrays)
+        for name, values in arrays.items():
+            if not isinstance(values, Tracer):
+                reject_outside(self.sites[name], np.asarray(values))
         build = self._example
         for _ in batch_shape:
             build = jax.vmap(build)
@@ -193,11 +199,20 @@ class GenerativeModel(AbstractGenerativeModel):
             name: Name for tables; the function's own name by default.
 
         Raises:
-            TypeError: If the arguments do not fit the function.
-            ValueError: If a site is missing or unsuitable, or ``length`` is not positive.
+            TypeError: If the arguments do not fit the function or are not hashable, or
+                names of sites come as one string.
+            ValueError: If a site is missing or unsuitable, or ``length`` is not positive
+                or stands among the arguments too.
         """
         if length is not None and length < 1:
             raise ValueError(f"length: expected at least 1, got {length}")
+        if length is not None and "length" in (arguments or {}):
+            raise ValueError("arguments: expected no 'length' beside length=, got both")
+        for role, names in (("given", given), ("query", query)):
+            if isinstance(names, str):
+                raise TypeError(f"{role}: expected a tuple of site names, got {names!r}")
+        for argument, value in (arguments or {}).items():
+            _reject_unhashable(argument, value)
         self.function = function
         self.outcome = outcome
         self.length_ = length
@@ -240,19 +255,33 @@ def _arrange(model: AbstractGenerativeModel) -> Layout:
     return arrange(_inspect(model), model.questions())
 
 
+def _reject_unhashable(argument: str, value: object) -> None:
+    """Check that a model with this argument can be told from others."""
+    try:
+        hash(value)
+    except TypeError as error:
+        raise TypeError(
+            f"arguments: expected hashable values, got {type(value).__name__} for "
+            f"{argument!r}; use a tuple and convert it inside the function"
+        ) from error
+
+
 def _batch_shape(model: AbstractGenerativeModel, sites: dict[str, Array]) -> tuple[int, ...]:
-    """Check the shapes of shown and asked sites and return their common batch axes."""
+    """Check which sites there are, and return the batch axes that all have in common."""
     layout, shapes = model.layout, {}
     for site in (*layout.given, *layout.query, layout.outcome):
         if site.name not in sites:
             raise ValueError(f"sites: expected a value for {site.name!r}, got {sorted(sites)}")
-        shape = sites[site.name].shape
-        cut = len(shape) - len(site.shape)
-        if cut < 0 or shape[cut:] != site.shape:
+    for name, value in sites.items():
+        if name not in model.sites:
+            raise ValueError(f"sites: expected names among {sorted(model.sites)}, got {name!r}")
+        expected = model.sites[name].shape
+        cut = len(value.shape) - len(expected)
+        if cut < 0 or value.shape[cut:] != expected:
             raise ValueError(
-                f"sites: expected {site.name!r} to end in shape {site.shape}, got {shape}"
+                f"sites: expected {name!r} to end in shape {expected}, got {value.shape}"
             )
-        shapes[site.name] = shape[:cut]
+        shapes[name] = value.shape[:cut]
     if len(set(shapes.values())) > 1:
         raise ValueError(f"sites: expected the same batch axes everywhere, got {shapes}")
     return next(iter(shapes.values()))

@@ -37,7 +37,7 @@ def observed_group(evaluation: Evaluation) -> xr.Dataset:
     Returns:
         The group ``/observed_data``.
     """
-    batch = jax.tree.map(lambda leaf: np.asarray(leaf[:NUM_EXAMPLES]), evaluation.batch)
+    batch = jax.tree.map(lambda leaf: leaf[:NUM_EXAMPLES], evaluation.batch)
     layout = evaluation.model.layout
     sites = evaluation.model.engine_sites(batch)
     texts = [
@@ -70,9 +70,7 @@ def oracle_group(evaluation: Evaluation) -> xr.Dataset:
     )
 
 
-def network_group(
-    subject: Subject, laws: list[LogLaws], measured: list[Measured]
-) -> xr.Dataset:
+def network_group(subject: Subject, laws: list[LogLaws], measured: list[Measured]) -> xr.Dataset:
     """Describe what was compared, and its own answers to the example sequences.
 
     Args:
@@ -122,9 +120,7 @@ def divergence_group(measured: list[Measured], evaluation: Evaluation) -> xr.Dat
     )
     arrays = {name: np.stack([getattr(m, name) for m in measured]) for name in names}
     arrays |= {name: np.stack([m.means[name] for m in measured]) for name in measured[0].means}
-    return make_dataset(
-        "/divergence", arrays | {"supervised": evaluation.supervised.any(axis=0)}
-    )
+    return make_dataset("/divergence", arrays | {"supervised": evaluation.supervised.any(axis=0)})
 
 
 def ladder_group(rung_laws: dict[str, LogLaws], evaluation: Evaluation) -> xr.Dataset:
@@ -201,7 +197,9 @@ def calibration_group(laws: list[LogLaws], evaluation: Evaluation) -> xr.Dataset
         ]
         per_seed = ("predicted", "observed", "observed_low", "observed_high", "exact", "count")
         arrays = {name: np.stack([getattr(t, name) for t in tables]) for name in per_seed}
-        arrays |= {name: np.asarray(getattr(tables[0], name)) for name in ("edges_low", "edges_high")}
+        arrays |= {
+            name: np.asarray(getattr(tables[0], name)) for name in ("edges_low", "edges_high")
+        }
         arrays["ece"] = np.stack([measures.expected_calibration_error(t) for t in tables])
         arrays["exact_ece"] = np.stack([measures.exact_calibration_error(t) for t in tables])
     return make_dataset("/calibration", arrays, attrs={"level": tables[0].level})
@@ -220,7 +218,8 @@ def training_group(fits: Sequence[Fit]) -> xr.Dataset:
     steps = np.unique(
         np.linspace(0, training.num_steps - 1, min(training.num_steps, MAX_STEPS_KEPT)).astype(int)
     )
-    rates = [float(rate(training.optimiser, training.num_steps)(step)) for step in steps]
+    schedule = rate(training.optimiser, training.num_steps)
+    rates = [np.asarray(schedule(int(step))) for step in steps]
     optimiser = {"name": type(training.optimiser).__name__, **asdict(training.optimiser)}
     num_sequences = training.num_steps * training.batch_size
     return make_dataset(

@@ -82,7 +82,24 @@ class Layout:
     @property
     def header_length(self) -> int:
         """Number of input positions before the first step."""
-        return int(self.has_start) + sum(_num_rows(site) for site in self.given)
+        return int(self.has_start) + sum(_num_rows(group[0]) for group in self.header)
+
+    @property
+    def header(self) -> tuple[tuple[Site, ...], ...]:
+        """Given sites that stand at the same input positions.
+
+        Where inputs are vectors, row ``k`` of all sites in one plate stands at one
+        position: the rows of a transition and an emission matrix belong to one state.
+        """
+        groups: list[tuple[Site, ...]] = []
+        for site in self.given:
+            last = groups[-1][0] if groups else site
+            together = last.plate == site.plate is not None and not self.uses_tokens
+            if groups and together and _num_rows(site) == _num_rows(last):
+                groups[-1] = (*groups[-1], site)
+            else:
+                groups.append((site,))
+        return tuple(groups)
 
     @property
     def asked_positions(self) -> Int[np.ndarray, " position"]:
@@ -125,9 +142,13 @@ class Layout:
         """
         code = self._encode_tokens if self.uses_tokens else self._encode_vectors
         offsets = self._offsets()
-        header = [code(site, sites[site.name], offsets[site.name]) for site in self.given]
+        # Sites at one position have blocks of their own, so their sum keeps them apart.
+        header = [
+            sum(code(site, sites[site.name], offsets[site.name]) for site in group)
+            for group in self.header
+        ]
         if self.has_start:
-            header.insert(0, self._start_code())
+            header.insert(0, jnp.zeros(1, jnp.int32))
         turns = [code(site, sites[site.name], offsets[site.name]) for site in self.query]
         if self.reveal:
             name = self.outcome.name
@@ -146,8 +167,9 @@ class Layout:
             One short text for each input position.
         """
         header = ["start"] if self.has_start else []
-        for site in self.given:
-            header += [f"{site.name}[{row}]" for row in range(_num_rows(site))]
+        for group in self.header:
+            for row in range(_num_rows(group[0])):
+                header.append(", ".join(f"{site.name}[{row}]" for site in group))
         turns = [*self.query, *((self.outcome,) if self.reveal else ())]
         steps = [
             f"{site.name} {np.array2string(sites[site.name][step], precision=2)}"
@@ -164,18 +186,14 @@ class Layout:
             start += (site.num_values or 0) if self.uses_tokens else _block_size(site, is_given)
         return offsets
 
-    def _start_code(self) -> Array:
-        if self.uses_tokens:
-            return jnp.zeros(1, jnp.int32)
-        return jax.nn.one_hot(jnp.zeros(1, jnp.int32), self.input_size)
-
     def _encode_tokens(self, site: Site, value: Array, offset: int) -> Array:
         return (jnp.ravel(value) - site.lowest + offset).astype(jnp.int32)
 
     def _encode_vectors(self, site: Site, value: Array, offset: int) -> Array:
         is_given = site in self.given
-        rows = value.reshape(_num_rows(site), -1)
+        rows = value.reshape(_num_rows(site) if is_given else self.length, -1)
         if site.num_values is None:
+            rows = rows.astype(jnp.result_type(float, rows.dtype))
             numbers = jnp.eye(rows.shape[0]) if is_given else jnp.ones((rows.shape[0], 1))
             block = jnp.concatenate([rows, numbers.astype(rows.dtype)], axis=1)
         else:
@@ -195,8 +213,9 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
         The layout.
 
     Raises:
-        ValueError: If a named site is missing, the outcome has no finite support, or a
-            site asked or shown at each step has no axis of the right length.
+        ValueError: If a named site is missing, the outcome has no finite support, a site
+            asked or shown at each step has no axis of the right length, or no step shows
+            anything.
     """
     roles = [("outcome", questions.outcome)]
     roles += [("given", name) for name in questions.given]
@@ -223,10 +242,15 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
                 f"outcome, query: expected site {site.name!r} to have one element for each "
                 f"position, got shape {site.shape} beside outcome shape {outcome.shape}"
             )
-    if len(outcome.shape) != 1:
+        if len(site.shape) != 1 and site.num_values is not None:
+            raise ValueError(
+                f"outcome, query: expected one value at each position, got shape {site.shape} "
+                f"for site {site.name!r}"
+            )
+    if not questions.query and not questions.reveal:
         raise ValueError(
-            f"outcome: expected one value at each position, got shape {outcome.shape} "
-            f"for site {outcome.name!r}"
+            "reveal: expected True where no query is shown, since nothing would tell one "
+            "question from the next; got False"
         )
     return Layout(
         outcome=outcome,
@@ -237,7 +261,7 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
 
 
 def _num_rows(site: Site) -> int:
-    """Return the number of input positions that a site takes."""
+    """Return the number of input positions that a site in the prompt takes."""
     if site.num_values is not None:
         return int(np.prod(site.shape))
     return int(np.prod(site.shape[:-1])) if len(site.shape) > 1 else _vector_rows(site)
@@ -251,5 +275,6 @@ def _block_size(site: Site, is_given: bool) -> int:
     """Return the number of features in a site's block."""
     if site.num_values is not None:
         return site.num_values
-    width = int(np.prod(site.shape)) // _num_rows(site)
-    return width + (_num_rows(site) if is_given else 1)
+    num_rows = _num_rows(site) if is_given else site.shape[0]
+    width = int(np.prod(site.shape)) // num_rows
+    return width + (num_rows if is_given else 1)

@@ -1,12 +1,15 @@
 """Oracles: exact answers for a model's questions, with a certificate."""
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from bayescmp.engine import AbstractEngine
@@ -16,6 +19,9 @@ from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.records import Batch, Reference
 
 EngineName = Literal["auto", "closed form", "conjugate", "enumeration"]
+
+MAX_BYTES = 2**28
+"""Rough size of the arrays that enumeration may fill at once."""
 
 QUADRATURE_TRIALS = 64
 """Sequences on which two quadrature resolutions are compared."""
@@ -40,7 +46,7 @@ class Certificate:
 
     def to_json(self) -> dict[str, object]:
         """Return a dictionary for a JSON attribute."""
-        return asdict(self) | {"sites": dict(self.sites)}
+        return {**asdict(self), "sites": dict(self.sites)}
 
     def __str__(self) -> str:
         """Return one line for people."""
@@ -66,20 +72,16 @@ class Oracle(eqx.Module):
             The reference, with the batch's axes in front.
 
         Raises:
-            ValueError: If a sequence is impossible under the model. Inside a compiled
-                function, where values are unknown, its log evidence is minus infinity.
+            ValueError: If the batch is one of another model, or a sequence is impossible
+                under this one. Inside a compiled function, where values are unknown, the
+                log evidence of such a sequence is minus infinity.
         """
-        answer = self.engine.__call__
-        for _ in batch.outcomes.shape[:-1]:
-            answer = jax.vmap(answer)
-        reference = answer(self.model.engine_sites(batch))
-        if not isinstance(reference.log_evidence, jax.core.Tracer):
+        reference = self._over_sequences(self.engine.__call__, batch)
+        if not isinstance(reference.log_evidence, Tracer):
             reject_impossible(reference)
         return reference
 
-    def windowed(
-        self, batch: Batch, window: int
-    ) -> Float[Array, "*sequence position outcome"]:
+    def windowed(self, batch: Batch, window: int) -> Float[Array, "*sequence position outcome"]:
         """Answer every question as if only the last steps had been shown.
 
         Args:
@@ -90,7 +92,7 @@ class Oracle(eqx.Module):
             Log probabilities in nats.
 
         Raises:
-            ValueError: If ``window`` is less than one.
+            ValueError: If ``window`` is less than one, or the batch is one of another model.
         """
         if window < 1:
             raise ValueError(f"window: expected at least 1, got {window}")
@@ -98,9 +100,27 @@ class Oracle(eqx.Module):
         def answer(sites: dict[str, Array]) -> Array:
             return self.engine.windowed(sites, window)
 
-        for _ in batch.outcomes.shape[:-1]:
-            answer = jax.vmap(answer)
-        return answer(self.model.engine_sites(batch))
+        return self._over_sequences(answer, batch)
+
+    def _over_sequences(self, answer: Callable[[dict[str, Array]], Any], batch: Batch) -> Any:
+        """Answer all sequences at once, or in parts where they would not fit into memory."""
+        layout, *axes = self.model.layout, *batch.outcomes.shape[:-1]
+        shown = {site.name for site in (*layout.given, *layout.query)}
+        if batch.outcomes.shape[-1:] != (layout.length,) or set(batch.shown) != shown:
+            raise ValueError(
+                f"batch: expected {layout.length} positions that show {sorted(shown)}, as "
+                f"{self.model.title()} does, got {batch.outcomes.shape[-1]} that show "
+                f"{sorted(batch.shown)}"
+            )
+        sites = self.model.engine_sites(batch)
+        at_once = sequences_at_once(self.engine)
+        if at_once is None or math.prod(axes) <= at_once:
+            for _ in axes:
+                answer = jax.vmap(answer)
+            return answer(sites)
+        flat = {name: x.reshape(-1, *x.shape[len(axes) :]) for name, x in sites.items()}
+        answers = jax.lax.map(answer, flat, batch_size=at_once)
+        return jax.tree.map(lambda x: x.reshape(*axes, *x.shape[1:]), answers)
 
 
 def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto") -> Oracle:
@@ -124,6 +144,8 @@ def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto"
         >>> derive_oracle(Bijection(size=20)).certificate.exact
         True
     """
+    if engine not in get_args(EngineName):
+        raise ValueError(f"engine: expected one of {get_args(EngineName)}, got {engine!r}")
     if engine in ("auto", "closed form"):
         found = model.closed_form()
         if found is not None:
@@ -139,11 +161,6 @@ def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto"
                 f"engine: found no conjugate structure in {model.title()}; expected one Beta "
                 "site that is the probability of every Bernoulli outcome"
             )
-    if engine not in ("auto", "enumeration"):
-        raise ValueError(
-            "engine: expected 'auto', 'closed form', 'conjugate' or 'enumeration', "
-            f"got {engine!r}"
-        )
     enumeration = EnumerationEngine(model.program, model.layout)
     if engine == "auto" and not enumeration.is_exact:
         raise ValueError(
@@ -152,6 +169,20 @@ def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto"
             "states the error"
         )
     return _certified(model, enumeration, "enumeration")
+
+
+def sequences_at_once(engine: AbstractEngine) -> int | None:
+    """Return how many sequences fit into memory together.
+
+    Args:
+        engine: Engine that answers for one sequence at a time.
+
+    Returns:
+        At least one; None where an engine takes next to no memory.
+    """
+    if not isinstance(engine, EnumerationEngine):
+        return None
+    return max(1, MAX_BYTES // engine.bytes_per_sequence)
 
 
 def _certified(model: AbstractGenerativeModel, engine: AbstractEngine, name: str) -> Oracle:

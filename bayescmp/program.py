@@ -6,11 +6,23 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from numpyro import handlers
-from numpyro.distributions import constraints
+from numpyro.distributions import MaskedDistribution, constraints
 
 Program = Callable[[], None]
 """A NumPyro program with all its arguments filled in."""
+
+TRACING_ERRORS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
+"""What JAX raises where Python or NumPy needs the value of something drawn."""
+
+
+SUM_TOLERANCE = 1e-5
+"""How far probabilities may sum from one: a hundred terms in float32 round to 100 * 6e-8."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,10 @@ class Site:
     """The smallest of them; 0 where the support is not finite."""
     support: str
     """The support in NumPyro's words, for messages."""
+    plate: str | None = None
+    """Plate of the first axis, where there is one."""
+    is_simplex: bool = False
+    """Whether a draw is a law: numbers that are not negative and sum to one."""
 
 
 def trace_program(
@@ -61,6 +77,39 @@ def draw_sites(program: Program, *, key: jax.Array) -> dict[str, jax.Array]:
     return {name: msg["value"] for name, msg in trace_program(program, key=key).items()}
 
 
+def visit_sites(
+    program: Program,
+    visit: Callable[[str, dict[str, Any]], None],
+    *,
+    substituted: dict[str, jax.Array] | None = None,
+) -> None:
+    """Run a program once under ``jax.vmap`` over keys and show each site to a visitor.
+
+    There every value that depends on a draw is a tracer, and every other is a plain
+    array: a proof of what depends on draws, which no number of trial runs could give.
+
+    Args:
+        program: NumPyro program without arguments.
+        visit: Called with the name and NumPyro's message of each sample site.
+        substituted: Values to put in place of draws.
+
+    Raises:
+        ValueError: If plain Python branches on a draw.
+    """
+
+    def run(key: jax.Array) -> None:
+        for name, msg in trace_program(program, key=key, substituted=substituted).items():
+            visit(name, msg)
+
+    try:
+        jax.vmap(run)(jax.random.split(jax.random.key(0), 2))
+    except TRACING_ERRORS as error:
+        raise ValueError(
+            "program: expected only JAX functions on drawn values, got Python control flow or "
+            f"a NumPy function ({type(error).__name__}); use jnp.where, jax.lax.cond or jax.numpy"
+        ) from error
+
+
 def inspect_program(program: Program) -> dict[str, Site]:
     """Describe the sample sites of a program from one trial run.
 
@@ -71,22 +120,41 @@ def inspect_program(program: Program) -> dict[str, Site]:
         A description of each site, in the order of execution.
 
     Raises:
-        ValueError: If a site has data fixed inside the program (``obs=``): bayescmp
-            conditions by itself, on whatever a sequence shows.
+        ValueError: If a site has data fixed inside the program (``obs=`` or a factor), is
+            scaled or masked, or can take values that depend on other draws; or if plain
+            Python branches on a draw.
     """
-    messages = trace_program(program, key=jax.random.key(0))
-    for name, msg in messages.items():
-        if msg["is_observed"]:
-            raise ValueError(
-                f"program: site {name!r} is observed inside the program; expected every site to be "
-                "sampled, since data is drawn from the program and conditioned on afterwards"
-            )
-    return {name: _describe(name, msg) for name, msg in messages.items()}
+    sites: dict[str, Site] = {}
+
+    def visit(name: str, msg: dict[str, Any]) -> None:
+        _reject_unsampled(name, msg)
+        sites[name] = _describe(name, msg)
+
+    visit_sites(program, visit)
+    return sites
+
+
+def _reject_unsampled(name: str, msg: dict[str, Any]) -> None:
+    """Check that what a site contributes to the joint law is the law it is drawn from."""
+    if msg["is_observed"]:
+        raise ValueError(
+            f"program: site {name!r} is observed inside the program; expected every site to be "
+            "sampled, since data is drawn from the program and conditioned on afterwards"
+        )
+    scale, fn = msg.get("scale"), msg["fn"]
+    scaled = isinstance(scale, Tracer) or np.any(np.asarray(1 if scale is None else scale) != 1)
+    while not isinstance(fn, MaskedDistribution) and hasattr(fn, "base_dist"):
+        fn = fn.base_dist
+    if scaled or isinstance(fn, MaskedDistribution):
+        raise ValueError(
+            f"program: site {name!r} is {'scaled' if scaled else 'masked'}; expected a plain site, "
+            "since its draws would not follow its contribution to the joint law"
+        )
 
 
 def _describe(name: str, msg: dict[str, Any]) -> Site:
     support = msg["fn"].support
-    num_values, lowest = _finite_range(support)
+    num_values, lowest = _finite_range(name, support)
     return Site(
         name=name,
         shape=tuple(int(size) for size in np.shape(msg["value"])),
@@ -94,17 +162,58 @@ def _describe(name: str, msg: dict[str, Any]) -> Site:
         num_values=num_values,
         lowest=lowest,
         support=str(support),
+        plate=_outermost_plate(msg),
+        is_simplex=support is constraints.simplex,
     )
 
 
-def _finite_range(support: Any) -> tuple[int | None, int]:
+def _outermost_plate(msg: dict[str, Any]) -> str | None:
+    """Return the plate whose axis comes first in the value's shape."""
+    frames = sorted(msg["cond_indep_stack"], key=lambda frame: frame.dim)
+    return frames[0].name if frames else None
+
+
+def _finite_range(name: str, support: Any) -> tuple[int | None, int]:
     """Return the number of values of one element and the smallest value."""
     if isinstance(support, constraints.independent):
-        return _finite_range(support.base_constraint)
+        return _finite_range(name, support.base_constraint)
     if support is constraints.boolean:
         return 2, 0
-    if isinstance(support, type(constraints.integer_interval(0, 1))):
-        lowest = np.unique(np.asarray(support.lower_bound))
-        highest = np.unique(np.asarray(support.upper_bound))
-        return int(highest.max() - lowest.min()) + 1, int(lowest.min())
-    return None, 0
+    if not isinstance(support, type(constraints.integer_interval(0, 1))):
+        return None, 0
+    bounds = (support.lower_bound, support.upper_bound)
+    if any(isinstance(bound, Tracer) for bound in bounds):
+        raise ValueError(
+            f"program: the values that site {name!r} can take depend on other draws; expected "
+            "fixed bounds: take the widest range, and a Categorical that rules the rest out"
+        )
+    lowest, highest = (np.asarray(bound) for bound in bounds)
+    return int(highest.max() - lowest.min()) + 1, int(lowest.min())
+
+
+def reject_outside(site: Site, values: np.ndarray) -> None:
+    """Check that a site can take all of its values.
+
+    Args:
+        site: Description of the site.
+        values: Any number of values, batch axes in front.
+
+    Raises:
+        ValueError: If one is out of range, naming the first and where it stands.
+    """
+    if site.num_values is not None:
+        highest = site.lowest + site.num_values - 1
+        allowed = (values >= site.lowest) & (values <= highest) & (values % 1 == 0)
+        expected = f"whole numbers from {site.lowest} to {highest}"
+    elif site.is_simplex:
+        near_one = np.abs(values.sum(axis=-1) - 1.0) <= SUM_TOLERANCE
+        allowed = (values >= 0.0).all(axis=-1) & near_one
+        expected = "rows of probabilities that sum to one"
+    else:
+        allowed, expected = np.isfinite(values), "finite numbers"
+    if not allowed.all():
+        index = tuple(np.argwhere(~allowed)[0].tolist())
+        got = " ".join(str(values[index]).split())
+        raise ValueError(
+            f"sites: expected {site.name!r} to hold {expected}, got {got} at index {index}"
+        )

@@ -11,7 +11,13 @@ from bayescmp._types import Inputs, Outcomes, PerPosition, Supervised
 
 
 class Batch(eqx.Module):
-    """Sequences drawn from a generative model, as a network and an oracle see them."""
+    """Sequences drawn from a generative model, as a network and an oracle see them.
+
+    Example:
+        >>> batch = bc.models.beta_bernoulli(length=4).sample(8, key=jax.random.key(0))
+        >>> batch.outcomes.shape, batch.latents["bias"].shape
+        ((8, 4), (8,))
+    """
 
     inputs: Inputs
     """What the network reads."""
@@ -30,6 +36,12 @@ class Reference(eqx.Module):
 
     ``s_t`` is all that has been shown when question ``t`` is asked, ``y_t`` the
     asked outcome, ``z`` a latent site.
+
+    Example:
+        >>> model = bc.models.beta_bernoulli(length=4)
+        >>> batch = model.batch_from_sites({"token": jnp.array([1, 1, 1, 1])})
+        >>> np.exp(bc.derive_oracle(model)(batch).log_predictive[:, 1]).round(3)
+        array([0.5  , 0.667, 0.75 , 0.8  ], dtype=float32)
     """
 
     log_predictive: Float[Array, "*sequence position outcome"]
@@ -57,6 +69,13 @@ class LayerTrace(eqx.Module):
     """Everything a transformer computes on one sequence; the layer axis comes first.
 
     Traced for a batch in one call, the ``sequence`` axes follow the layer axis.
+
+    Example:
+        >>> model = bc.models.beta_bernoulli(length=4)
+        >>> network = bc.Transformer.for_model(model, key=jax.random.key(0))
+        >>> trace = network.trace_layers(jnp.array([0, 2, 2]))
+        >>> trace.attn_pattern[0, 0, 0]  # the first input can only attend to itself
+        Array([1., 0., 0.], dtype=float32)
     """
 
     resid_pre: Float[Array, "layer *sequence input_position feature"]

@@ -57,9 +57,9 @@ def make_dataset(
         ValueError: If a name is unknown or missing, or a value does not fit the table.
 
     Example:
-        >>> data = make_dataset("/calibration", arrays, attrs={"level": 0.95})
-        >>> data["ece"].attrs["units"]
-        '1'
+        >>> arrays = {"outcome_value": [[1, 0]], "shown_text": [["heads", "tails"]]}
+        >>> make_dataset("/observed_data", arrays)["outcome_value"].dims
+        ('sequence', 'position')
     """
     table = _group(group)
     required = {name for name, row in table.variables.items() if row.required}
@@ -101,6 +101,12 @@ def make_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping[str, object]) -> 
 
     Raises:
         ValueError: If the tree would not be valid; the message lists every problem.
+
+    Example:
+        >>> groups = {path: tree[path].to_dataset() for path in tree.groups if path != "/"}
+        >>> attrs = {name: value for name, value in tree.attrs.items() if name != "schema_version"}
+        >>> make_tree(groups, attrs).identical(tree)
+        True
     """
     root = _encode("/", SCHEMA["/"], {"schema_version": SCHEMA_VERSION, **attrs})
     ordered = [path for path in SCHEMA if path in groups]
@@ -191,6 +197,11 @@ def save_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: If the tree is not valid, or the folder does not exist.
         OSError: If the disk is full or the folder cannot be written to.
+
+    Example:
+        >>> save_tree(tree, "results.nc")
+        >>> load_tree("results.nc").identical(tree)
+        True
     """
     validate_tree(tree)
     clean = {node.path: node.to_dataset(inherit=False).drop_encoding() for node in tree.subtree}
@@ -220,6 +231,11 @@ def load_tree(path: str | os.PathLike[str]) -> xr.DataTree:
 
     Raises:
         ValueError: If the file is missing, damaged, foreign, or of another schema version.
+
+    Example:
+        >>> save_tree(tree, "results.nc")
+        >>> load_tree("results.nc")["/divergence/mean_kl"].attrs["units"]
+        'bit'
     """
     try:
         data = Path(path).read_bytes()

@@ -21,6 +21,11 @@ def validate_tree(tree: xr.DataTree) -> None:
 
     Raises:
         ValueError: If the tree does not fit; one line that lists every problem.
+
+    Example:
+        >>> validate_tree(tree.drop_nodes("ladder"))
+        Traceback (most recent call last):
+        ValueError: tree: 1 problem(s): /ladder: missing group
     """
     problems = [*_tree_problems(tree), *_axis_problems(tree)]
     if problems:

@@ -1,5 +1,7 @@
 """Tosses of a coin with unknown bias, the smallest in-context learning task."""
 
+import math
+
 import numpyro
 import numpyro.distributions as dist
 
@@ -30,7 +32,7 @@ def beta_bernoulli(length: int = 32, heads: float = 1.0, tails: float = 1.0) -> 
         ValueError: If a number is not positive.
     """
     for name, value in (("heads", heads), ("tails", tails)):
-        if not value > 0:
+        if not 0 < value < math.inf:
             raise ValueError(f"{name}: expected a positive number, got {value}")
     return GenerativeModel(
         coin,

@@ -1,5 +1,7 @@
 """Filtering in a hidden Markov model whose parameters stand in the prompt."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -59,7 +61,7 @@ class HiddenMarkov(AbstractGenerativeModel):
         ):
             if value < least:
                 raise ValueError(f"{name}: expected at least {least}, got {value}")
-        if not concentration > 0:
+        if not 0 < concentration < math.inf:
             raise ValueError(f"concentration: expected a positive number, got {concentration}")
         self.num_states = num_states
         self.num_symbols = num_symbols

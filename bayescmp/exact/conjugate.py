@@ -6,14 +6,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 from numpyro import distributions as dist
 
 from bayescmp.engine import AbstractEngine
+from bayescmp.exact.settings import element_law
 from bayescmp.layout import Layout
-from bayescmp.program import Program, trace_program
+from bayescmp.program import Program, trace_program, visit_sites
 from bayescmp.records import Reference
+
+BERNOULLI = (dist.BernoulliProbs, dist.BernoulliLogits)
+"""Laws of a toss, written with a probability or with log odds."""
+
+NUM_TRIALS = 201
+"""Values of the bias, from 2e-9 to 1 - 2e-9, at which its equality to the outcome's
+probability is tried."""
 
 
 class BetaBernoulliEngine(AbstractEngine):
@@ -44,9 +53,7 @@ class BetaBernoulliEngine(AbstractEngine):
             belief={self.bias_site: belief},
         )
 
-    def windowed(
-        self, sites: dict[str, Array], window: int
-    ) -> Float[Array, "position outcome"]:
+    def windowed(self, sites: dict[str, Array], window: int) -> Float[Array, "position outcome"]:
         """Answer from the last ``window`` tosses."""
         outcomes = sites[self.outcome_site]
         length = outcomes.shape[0]
@@ -72,8 +79,8 @@ class BetaBernoulliEngine(AbstractEngine):
 def find_beta_bernoulli(program: Program, layout: Layout) -> BetaBernoulliEngine | None:
     """Recognise one Beta latent that is the probability of every Bernoulli outcome.
 
-    The program is run with a few values of the latent and with all outcomes zero and
-    one: the outcome's probability must equal the latent at each position every time.
+    That the outcome's law depends on no outcome is read off the trace. That it is the
+    latent itself, and no function of it, is tried with many values of the latent.
 
     Args:
         program: NumPyro program without arguments.
@@ -82,45 +89,60 @@ def find_beta_bernoulli(program: Program, layout: Layout) -> BetaBernoulliEngine
     Returns:
         The engine, or None where the program has another form.
     """
+    outcome = layout.outcome.name
     messages = trace_program(program, key=jax.random.key(0))
-    latents = [msg for name, msg in messages.items() if name != layout.outcome.name]
-    plain = not layout.given and not layout.query and layout.reveal
-    if not plain or len(latents) != 1 or not _is_scalar_beta(latents[0]):
+    latents = [name for name in messages if name != outcome]
+    if layout.given or layout.query or not layout.reveal or len(latents) != 1:
         return None
-    if any(not _is_plain(msg) for msg in messages.values()):
+    bias = latents[0]
+    prior = _beta_parameters(messages[bias]["fn"])
+    if prior is None or not isinstance(element_law(messages[outcome]["fn"]), BERNOULLI):
         return None
-    bias, outcome = latents[0]["name"], layout.outcome.name
-    for value in (0.137, 0.5, 0.911):
-        for toss in (0, 1):
-            fixed = {bias: jnp.asarray(value), outcome: jnp.full(layout.length, toss)}
-            msg = trace_program(program, key=jax.random.key(0), substituted=fixed)[outcome]
-            tossed = _without_expansion(msg["fn"])
-            if not isinstance(tossed, dist.BernoulliProbs | dist.BernoulliLogits):
-                return None
-            if not np.allclose(tossed.probs, value, rtol=1e-5, atol=0.0):
-                return None
-    prior = latents[0]["fn"]
+    if not (_ignores_outcomes(program, bias, outcome) and _is_bias(program, bias, outcome)):
+        return None
     return BetaBernoulliEngine(
-        concentration1=float(prior.concentration1),
-        concentration0=float(prior.concentration0),
-        bias_site=bias,
-        outcome_site=outcome,
+        concentration1=prior[0], concentration0=prior[1], bias_site=bias, outcome_site=outcome
     )
 
 
-def _is_scalar_beta(msg: dict[str, Any]) -> bool:
-    return isinstance(msg["fn"], dist.Beta) and msg["fn"].batch_shape == ()
+def _beta_parameters(fn: Any) -> tuple[float, float] | None:
+    """Return both parameters of a scalar Beta law; the uniform law is one, too."""
+    if fn.batch_shape != () or fn.event_shape != ():
+        return None
+    if isinstance(fn, dist.Uniform):
+        is_unit = np.all(np.asarray(fn.low) == 0.0) and np.all(np.asarray(fn.high) == 1.0)
+        return (1.0, 1.0) if is_unit else None
+    if not isinstance(fn, dist.Beta):
+        return None
+    return float(np.asarray(fn.concentration1)), float(np.asarray(fn.concentration0))
 
 
-def _without_expansion(fn: dist.Distribution) -> dist.Distribution:
-    """Return the law of one element, which a plate repeats."""
-    return fn.base_dist if isinstance(fn, dist.ExpandedDistribution) else fn
+def _ignores_outcomes(program: Program, bias: str, outcome: str) -> bool:
+    """Tell whether the outcome's law stays the same whatever the outcomes are.
+
+    With the bias fixed only outcomes are drawn, and what depends on a draw is a tracer.
+    """
+    found = []
+
+    def visit(name: str, msg: dict[str, Any]) -> None:
+        if name == outcome:
+            found.append(element_law(msg["fn"]).probs)
+
+    visit_sites(program, visit, substituted={bias: jnp.asarray(0.3)})
+    return not any(isinstance(probs, Tracer) for probs in found)
 
 
-def _is_plain(msg: dict[str, Any]) -> bool:
-    """Tell whether a site counts once: neither masked nor scaled."""
-    masked = isinstance(msg["fn"], dist.MaskedDistribution)
-    return not masked and msg.get("scale") in (None, 1, 1.0)
+def _is_bias(program: Program, bias: str, outcome: str) -> bool:
+    """Tell whether the outcome's probability equals the bias for many values of it."""
+    with jax.enable_x64(True):
+        values = jax.nn.sigmoid(jnp.linspace(-20.0, 20.0, NUM_TRIALS))
+
+        def probability(value: Array) -> Array:
+            messages = trace_program(program, key=jax.random.key(0), substituted={bias: value})
+            return jnp.ravel(element_law(messages[outcome]["fn"]).probs)
+
+        found = np.asarray(jax.vmap(probability)(values))
+    return bool(np.allclose(found, np.asarray(values)[:, None], rtol=1e-5, atol=0.0))
 
 
 def _log_beta(a: Array | float, b: Array | float) -> Array:

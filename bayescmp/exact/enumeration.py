@@ -6,40 +6,25 @@ over the settings that agree with what was shown.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float
-from numpyro.distributions import constraints
-from numpyro.infer.util import log_density
+from numpyro.infer.util import compute_log_probs
 
 from bayescmp.engine import AbstractEngine
+from bayescmp.exact.settings import SettingGrid, list_settings
 from bayescmp.layout import Layout
-from bayescmp.program import Program, trace_program
+from bayescmp.program import Program, Site, trace_program, visit_sites
 from bayescmp.records import Reference
-
-MAX_SETTINGS = 1_000_000
-"""Largest number of joint settings that enumeration accepts."""
 
 CHUNK = 4_096
 """Settings evaluated at once."""
-
-
-@dataclass(frozen=True)
-class SettingGrid:
-    """All values of one site: for a continuous one, quadrature nodes with weights."""
-
-    name: str
-    values: np.ndarray
-    """Shape (settings, *site shape)."""
-    log_weights: np.ndarray
-    """Log quadrature weight of each setting; zero for discrete sites."""
-    is_continuous: bool
 
 
 class EnumerationEngine(AbstractEngine):
@@ -49,8 +34,10 @@ class EnumerationEngine(AbstractEngine):
     with all shown when question ``t`` is asked,
     ``p(y_t = o | s_t) = sum_{i in A_t, y_t^i = o} w_i / sum_{i in A_t} w_i``.
 
-    A continuous latent on the unit interval is replaced by Gauss-Legendre nodes, exact
-    for densities that are polynomials of degree below twice their number.
+    A continuous latent between fixed bounds is replaced by Gauss-Legendre nodes (Gauss-Jacobi
+    for a Beta law), exact where the rest of the joint law is a polynomial in it of a degree
+    below twice their number. A query with infinitely many values is taken as it is shown;
+    its law must not depend on any site that is not shown before it.
     """
 
     program: Program = eqx.field(static=True)
@@ -66,27 +53,28 @@ class EnumerationEngine(AbstractEngine):
             num_nodes: Quadrature nodes for each continuous latent.
 
         Raises:
-            ValueError: If a site cannot be enumerated, or there are too many settings.
+            ValueError: If a site cannot be enumerated, there are too many settings, or a
+                query with infinitely many values depends on a site that is not given.
         """
-        given = {site.name for site in layout.given}
-        messages = trace_program(program, key=jax.random.key(0))
-        free = {name: msg for name, msg in messages.items() if name not in given}
-        sizes = {name: _num_settings(msg, num_nodes) for name, msg in free.items()}
-        total = math.prod(sizes.values())
-        if total > MAX_SETTINGS:
-            parts = ", ".join(f"{name}: {size:.3g}" for name, size in sizes.items())
-            raise ValueError(
-                f"program: expected at most {MAX_SETTINGS:,} joint settings to enumerate, got "
-                f"{total:.3g} ({parts}); use a smaller model, or one with a closed form"
-            )
         self.program = program
         self.layout = layout
-        self.grids = tuple(_grid(name, msg, num_nodes) for name, msg in free.items())
+        fixed = {site.name for site in (*layout.given, *self._continuous_queries)}
+        self.grids = list_settings(program, fixed=fixed, num_nodes=num_nodes)
+        _reject_dependent(program, layout, fixed)
 
     @property
     def num_settings(self) -> int:
         """Number of joint settings."""
         return math.prod(grid.values.shape[0] for grid in self.grids)
+
+    @property
+    def bytes_per_sequence(self) -> int:
+        """Rough size of the largest arrays behind the answers for one sequence."""
+        return self.num_settings * self.layout.length * (self.layout.length + 8)
+
+    @property
+    def _continuous_queries(self) -> list[Site]:
+        return [site for site in self.layout.query if site.num_values is None]
 
     @property
     def is_exact(self) -> bool:
@@ -100,15 +88,14 @@ class EnumerationEngine(AbstractEngine):
         asked = self._agrees_when_asked(steps, self.layout.length)
         shown = self._agrees_after(steps)
         log_evidence = logsumexp(jnp.where(shown, log_joint[:, None], -jnp.inf), axis=0)
+        log_evidence = log_evidence + self._log_continuous(sites)
         return Reference(
             log_predictive=self._log_predictive(log_joint, asked),
             log_evidence=log_evidence,
             belief=self._beliefs(log_joint, asked),
         )
 
-    def windowed(
-        self, sites: dict[str, Array], window: int
-    ) -> Float[Array, "position outcome"]:
+    def windowed(self, sites: dict[str, Array], window: int) -> Float[Array, "position outcome"]:
         """Answer from the settings that agree with the last steps."""
         asked = self._agrees_when_asked(self._agreeing_steps(sites), window)
         return self._log_predictive(self._log_joint(sites), asked)
@@ -119,6 +106,7 @@ class EnumerationEngine(AbstractEngine):
             grid.name: "summed over quadrature nodes" if grid.is_continuous else "enumerated"
             for grid in self.grids
         }
+        how |= {site.name: "shown" for site in self._continuous_queries}
         return how | {site.name: "given" for site in self.layout.given}
 
     def reason(self) -> str:
@@ -135,7 +123,7 @@ class EnumerationEngine(AbstractEngine):
         values = {}
         for grid in reversed(self.grids):
             size = grid.values.shape[0]
-            values[grid.name] = jnp.asarray(grid.values)[index % size]
+            values[grid.name] = _constant(grid.values)[index % size]
             index = index // size
         return values
 
@@ -143,20 +131,36 @@ class EnumerationEngine(AbstractEngine):
         log_weight = jnp.zeros(())
         for grid in reversed(self.grids):
             size = grid.values.shape[0]
-            log_weight = log_weight + jnp.asarray(grid.log_weights)[index % size]
+            log_weight = log_weight + _constant(grid.log_weights)[index % size]
             index = index // size
         return log_weight
 
+    def _fixed(self, sites: dict[str, Array]) -> dict[str, Array]:
+        return {s.name: sites[s.name] for s in (*self.layout.given, *self._continuous_queries)}
+
     def _log_joint(self, sites: dict[str, Array]) -> Float[Array, " setting"]:
-        given = {site.name: sites[site.name] for site in self.layout.given}
+        """Return the log probability of each setting given what is fixed."""
+        fixed = self._fixed(sites)
 
         def one(index: Array) -> Array:
-            values = {**given, **self._settings(index)}
-            return log_density(self.program, (), {}, values)[0] + self._log_weight(index)
+            values = {**fixed, **self._settings(index)}
+            log_probs, _ = compute_log_probs(self.program, (), {}, values)
+            return sum(log_probs.values(), self._log_weight(index))
 
         log_joint = jax.lax.map(one, jnp.arange(self.num_settings), batch_size=CHUNK)
-        # Conditioning on what the prompt gives: divide by the sum over everything else.
         return log_joint - logsumexp(log_joint)
+
+    def _log_continuous(self, sites: dict[str, Array]) -> Float[Array, " position"]:
+        """Return the log density of the continuous queries up to each step."""
+        log_density = jnp.zeros(self.layout.length)
+        if not self._continuous_queries:
+            return log_density
+        values = {**self._settings(jnp.zeros((), int)), **self._fixed(sites)}
+        log_probs, _ = compute_log_probs(self.program, (), {}, values, sum_log_prob=False)
+        for site in self._continuous_queries:
+            steps = log_probs[site.name].reshape(self.layout.length, -1)
+            log_density = log_density + jnp.cumsum(steps.sum(axis=1))
+        return log_density
 
     def _site_values(self, name: str) -> Array:
         indices = jnp.arange(self.num_settings)
@@ -167,6 +171,8 @@ class EnumerationEngine(AbstractEngine):
         length = self.layout.length
         query = jnp.ones((self.num_settings, length), bool)
         for site in self.layout.query:
+            if site.num_values is None:
+                continue
             same = self._site_values(site.name) == sites[site.name]
             query &= same.reshape(self.num_settings, length, -1).all(axis=2)
         outcome = jnp.ones((self.num_settings, length), bool)
@@ -221,46 +227,37 @@ class EnumerationEngine(AbstractEngine):
         return beliefs
 
 
-def _num_settings(msg: dict[str, Any], num_nodes: int) -> int:
-    fn, shape = msg["fn"], np.shape(msg["value"])
-    elements = math.prod(shape[: len(shape) - len(fn.event_shape)])
-    if _on_unit_interval(fn):
-        return num_nodes**elements
-    if not fn.has_enumerate_support:
-        raise ValueError(
-            f"program: site {msg['name']!r} with support {fn.support} cannot be enumerated; "
-            "expected finitely many values, or a scalar on the unit interval"
-        )
-    return _num_values(fn) ** elements
+def _constant(values: np.ndarray) -> Array:
+    """Return a constant in the precision that holds now.
+
+    It is copied, since JAX converts each NumPy array once and goes on with the precision
+    that held then.
+    """
+    dtype = jnp.result_type(float) if values.dtype.kind == "f" else values.dtype
+    return jnp.asarray(values.astype(dtype))
 
 
-def _num_values(fn: Any) -> int:
-    """Return the number of values of one draw, without listing permutations."""
-    if hasattr(fn, "num_draws") and fn.event_shape:
-        return math.perm(fn.size, fn.num_draws)
-    return int(fn.enumerate_support(expand=False).shape[0])
+def _reject_dependent(program: Program, layout: Layout, fixed: set[str]) -> None:
+    """Check that continuous queries depend on nothing but what is fixed."""
+    names = {site.name for site in layout.query if site.name in fixed}
+    if not names:
+        return
+    messages = trace_program(program, key=jax.random.key(0))
+    values = {name: messages[name]["value"] for name in fixed}
 
+    def visit(name: str, msg: dict[str, Any]) -> None:
+        if name not in names:
+            return
+        log_density = msg["fn"].log_prob(msg["value"])
+        if isinstance(log_density, Tracer):
+            raise ValueError(
+                f"query: expected a continuous site whose law depends on nothing that is asked "
+                f"or hidden, got {name!r}; enumeration cannot condition on it"
+            )
+        if np.shape(log_density)[:1] != (layout.length,):
+            raise ValueError(
+                f"query: expected a density for each of {layout.length} positions, got shape "
+                f"{np.shape(log_density)} for site {name!r}; draw it inside a plate"
+            )
 
-def _on_unit_interval(fn: Any) -> bool:
-    return fn.support is constraints.unit_interval and not fn.is_discrete
-
-
-def _grid(name: str, msg: dict[str, Any], num_nodes: int) -> SettingGrid:
-    """List all values of a site, the last element fastest."""
-    fn, shape = msg["fn"], np.shape(msg["value"])
-    batch_shape = shape[: len(shape) - len(fn.event_shape)]
-    if _on_unit_interval(fn):
-        nodes, weights = np.polynomial.legendre.leggauss(num_nodes)
-        base, log_base = (nodes + 1.0) / 2.0, np.log(weights / 2.0)
-    else:
-        base = np.asarray(fn.enumerate_support(expand=False))
-        base = base.reshape(base.shape[0], *fn.event_shape)
-        log_base = np.zeros(base.shape[0])
-    num_elements = math.prod(batch_shape)
-    numbers = np.indices((base.shape[0],) * num_elements).reshape(num_elements, -1).T
-    return SettingGrid(
-        name=name,
-        values=base[numbers].reshape(-1, *shape),
-        log_weights=log_base[numbers].sum(axis=1),
-        is_continuous=_on_unit_interval(fn),
-    )
+    visit_sites(program, visit, substituted=values)

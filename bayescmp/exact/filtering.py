@@ -35,11 +35,22 @@ class FilterEngine(AbstractEngine):
             belief={self.state_site: jnp.exp(log_filtered)},
         )
 
-    def windowed(
-        self, sites: dict[str, Array], window: int
-    ) -> Float[Array, "position outcome"]:
+    def windowed(self, sites: dict[str, Array], window: int) -> Float[Array, "position outcome"]:
         """Filter the last ``window`` symbols, from the state's law without earlier ones."""
         return windowed_filter(*self._log_tables(sites), window=window)
+
+    def restarted(self, sites: dict[str, Array], window: int) -> Float[Array, "position outcome"]:
+        """Filter the last ``window`` symbols as if the chain had begun with the first of them.
+
+        A weaker rival than :meth:`windowed`, which knows the state's law at the window's
+        start. This is the one whose figures stand in the literature: entropy errors of
+        0.186, 0.060, 0.021 and 0.003 bits for 1, 2, 3 and 5 symbols (flat Dirichlet rows,
+        5 states, 5 symbols, 20 steps).
+        """
+        log_initial, log_transition, log_likelihood = self._log_tables(sites)
+        return windowed_filter(
+            log_initial, log_transition, log_likelihood, window=window, restart=True
+        )
 
     def treatment(self) -> dict[str, str]:
         """Say how each site was dealt with."""
@@ -87,10 +98,9 @@ def forward_filter(
         log_joint = log_prior + log_lik
         log_norm = logsumexp(log_joint)
         log_filtered = log_joint - log_norm
-        return (_predict(log_filtered, log_transition), log_evidence + log_norm), (
-            log_filtered,
-            log_evidence + log_norm,
-        )
+        # What is impossible stays so: its law is NaN from here on, its evidence is not.
+        log_evidence = jnp.where(jnp.isneginf(log_evidence), -jnp.inf, log_evidence + log_norm)
+        return (_predict(log_filtered, log_transition), log_evidence), (log_filtered, log_evidence)
 
     zero = jnp.zeros((), log_initial.dtype)
     return jax.lax.scan(step, (log_initial, zero), log_likelihood)[1]
@@ -102,17 +112,20 @@ def windowed_filter(
     log_likelihood: Float[Array, "position state"],
     *,
     window: int,
+    restart: bool = False,
 ) -> Float[Array, "position state"]:
     """Filter at every position from the last ``window`` observations alone.
 
     The window's first state has its law without any observation, ``T`` applied that
     often to the initial law; so this is ``p(z_t | y_{t - window + 1} .. y_t)`` exactly.
+    With ``restart`` it has the initial law itself, as if the chain began there.
 
     Args:
         log_initial: ``log p(z_0)``, in nats.
         log_transition: ``log p(z_{t+1} = column | z_t = row)``.
         log_likelihood: ``log p(y_t | z_t)`` for the symbols that were seen.
         window: Number of observations, at least one.
+        restart: Whether every window starts from the initial law.
 
     Returns:
         Log probabilities in nats.
@@ -120,7 +133,8 @@ def windowed_filter(
     length = log_likelihood.shape[0]
 
     def forget(log_prior: Array, _: None) -> tuple[Array, Array]:
-        return _predict(log_prior, log_transition), log_prior
+        log_next = log_prior if restart else _predict(log_prior, log_transition)
+        return log_next, log_prior
 
     _, log_marginals = jax.lax.scan(forget, log_initial, None, length=length)
     positions = jnp.arange(length)
@@ -132,7 +146,9 @@ def windowed_filter(
         first = jnp.maximum(positions - window + 1, 0)
         started = (source == first)[:, None]
         inside = (source >= first)[:, None]
-        log_prior = jnp.where(started, log_marginals[first], predict_all(log_belief, log_transition))
+        log_prior = jnp.where(
+            started, log_marginals[first], predict_all(log_belief, log_transition)
+        )
         updated = log_prior + log_likelihood[jnp.maximum(source, 0)]
         updated = updated - logsumexp(updated, axis=1, keepdims=True)
         return jnp.where(inside, updated, log_belief), None

@@ -37,9 +37,7 @@ class PermutationEngine(AbstractEngine):
             belief={self.mapping_site: self._belief(keys, one_hot)},
         )
 
-    def windowed(
-        self, sites: dict[str, Array], window: int
-    ) -> Float[Array, "position outcome"]:
+    def windowed(self, sites: dict[str, Array], window: int) -> Float[Array, "position outcome"]:
         """Answer from the last ``window`` pairs: uniform over values not among them."""
         one_hot = jax.nn.one_hot(sites[self.value_site], self.size, dtype=bool)
         return _uniform_over(~_seen_before(one_hot, window))

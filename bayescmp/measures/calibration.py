@@ -38,6 +38,12 @@ class Reliability(eqx.Module):
 
     A bin without entries has count 0 and NaN in every other quantity: no data.
     ``q`` is the predicted, ``p`` the exact probability of an entry.
+
+    Example:
+        >>> log_p = jnp.log(jnp.array([[[0.2, 0.8]]] * 4))  # 4 sequences, 2 outcomes each
+        >>> outcomes, all_count = jnp.ones((4, 1), int), jnp.ones((4, 1), bool)
+        >>> reliability(log_p, outcomes, log_p, all_count, num_bins=2).count
+        Array([4, 4], dtype=int32)
     """
 
     edges_low: Float[Array, " bin"]
@@ -89,8 +95,12 @@ def reliability(
         ValueError: If shapes differ, there is no bin or the level is not inside (0, 1).
 
     Example:
-        >>> table = reliability(log_q, batch.outcomes, log_p, batch.supervised, num_bins=10)
-        >>> table.observed[3], table.predicted[3]
+        >>> log_q = jnp.log(jnp.array([[[0.1, 0.9]]] * 4))  # too sure of outcome 1
+        >>> log_p = jnp.log(jnp.array([[[0.3, 0.7]]] * 4))
+        >>> outcomes, all_count = jnp.array([[1], [1], [1], [0]]), jnp.ones((4, 1), bool)
+        >>> table = reliability(log_q, outcomes, log_p, all_count, num_bins=2)
+        >>> table.predicted[1], table.observed[1], table.exact[1]
+        (Array(0.9, dtype=float32), Array(0.75, dtype=float32), Array(0.7, dtype=float32))
     """
     _require_arguments(log_q, outcomes, log_p, supervised, num_bins, level)
     counted = jnp.broadcast_to(supervised[..., None], log_q.shape)
@@ -138,8 +148,10 @@ def expected_calibration_error(table: Reliability) -> Float[Array, ""]:
         Error [1]; NaN without any entry or where the predictor holds a NaN.
 
     Example:
-        >>> expected_calibration_error(reliability(log_q, outcomes, log_p, supervised, 10))
-        Array(0.0123, dtype=float32)
+        >>> log_p = jnp.log(jnp.array([[[0.25, 0.75]]] * 4))  # exact, yet 1 came every time
+        >>> outcomes, all_count = jnp.ones((4, 1), int), jnp.ones((4, 1), bool)
+        >>> expected_calibration_error(reliability(log_p, outcomes, log_p, all_count, 2))
+        Array(0.25, dtype=float32)
     """
     return _weighted_gap(table.count, table.observed - table.predicted)
 
@@ -159,7 +171,9 @@ def exact_calibration_error(table: Reliability) -> Float[Array, ""]:
         Error [1]; NaN without any entry or where a law holds a NaN.
 
     Example:
-        >>> exact_calibration_error(reliability(log_p, outcomes, log_p, supervised, 10))
+        >>> log_p = jnp.log(jnp.array([[[0.25, 0.75]]] * 4))  # exact, yet 1 came every time
+        >>> outcomes, all_count = jnp.ones((4, 1), int), jnp.ones((4, 1), bool)
+        >>> exact_calibration_error(reliability(log_p, outcomes, log_p, all_count, 2))
         Array(0., dtype=float32)
     """
     return _weighted_gap(table.count, table.exact - table.predicted)

@@ -34,8 +34,10 @@ def entropy_mae_per_sequence(
         ValueError: If the shapes differ.
 
     Example:
-        >>> entropy_mae_per_sequence(log_p, log_q, batch.supervised)
-        Array(0.0123, dtype=float32)
+        >>> log_p = jnp.log(jnp.array([[[0.5, 0.5]], [[1.0, 0.0]]]))
+        >>> log_q = log_p[::-1]  # unsure where it should be sure, and the other way round
+        >>> entropy_mae_per_sequence(log_p, log_q, jnp.ones((2, 1), bool))
+        Array(0.6931472, dtype=float32)
     """
     require_same_shape(log_p, log_q)
     return _masked_mean(jnp.abs(entropy(log_q) - entropy(log_p)), supervised)
@@ -65,8 +67,10 @@ def entropy_mae_of_means(
         ValueError: If the shapes differ.
 
     Example:
-        >>> entropy_mae_of_means(log_p, log_q, batch.supervised)
-        Array(0.0041, dtype=float32)
+        >>> log_p = jnp.log(jnp.array([[[0.5, 0.5]], [[1.0, 0.0]]]))
+        >>> log_q = log_p[::-1]  # unsure where it should be sure, and the other way round
+        >>> entropy_mae_of_means(log_p, log_q, jnp.ones((2, 1), bool))
+        Array(0., dtype=float32)
     """
     require_same_shape(log_p, log_q)
     sequences = tuple(range(supervised.ndim - 1))

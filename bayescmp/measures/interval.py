@@ -16,6 +16,11 @@ class Interval:
         high: Upper end, in the unit of the values.
         level: Probability that such an interval covers the mean of normal values.
         num: Number of independent values, seeds as a rule.
+
+    Example:
+        >>> interval = mean_interval(np.array([0.3]))  # one run says nothing about the next
+        >>> float(interval.mean), float(interval.low), float(interval.high)
+        (0.3, -inf, inf)
     """
 
     mean: np.float64 | Float[np.ndarray, "*entry"]

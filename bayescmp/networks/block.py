@@ -82,11 +82,11 @@ class BlockResult(eqx.Module):
 
 
 class BlockScales(eqx.Module):
-    """One layer of :class:`bayescmp.Interventions`."""
+    """Factors of :class:`bayescmp.Interventions`, of one layer or of all."""
 
-    head: Float[Array, " head"]
-    attn: Float[Array, ""]
-    mlp: Float[Array, ""]
+    head: Float[Array, "*layer head"]
+    attn: Float[Array, "*layer"]
+    mlp: Float[Array, "*layer"]
 
 
 class Block(eqx.Module):

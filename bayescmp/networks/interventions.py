@@ -35,6 +35,24 @@ class Interventions(eqx.Module):
             mlp_scale=jnp.ones(num_layers),
         )
 
+    def check_fit(self, num_layers: int, num_heads: int) -> None:
+        """Check that these are interventions on a transformer of a given shape.
+
+        Args:
+            num_layers: Number of blocks.
+            num_heads: Attention heads in a block.
+
+        Raises:
+            ValueError: If they are made for another shape.
+        """
+        shapes = (self.head_scale.shape, self.attn_scale.shape, self.mlp_scale.shape)
+        wanted = ((num_layers, num_heads), (num_layers,), (num_layers,))
+        if shapes != wanted:
+            raise ValueError(
+                "interventions: expected head_scale, attn_scale and mlp_scale of shapes "
+                f"{wanted}, got {shapes}; map over many interventions with vmap"
+            )
+
     def without_head(self, layer: int, head: int) -> "Interventions":
         """Remove one attention head as well.
 
@@ -51,9 +69,7 @@ class Interventions(eqx.Module):
         num_layers, num_heads = self.head_scale.shape
         _check_index("layer", layer, num_layers)
         _check_index("head", head, num_heads)
-        return eqx.tree_at(
-            lambda i: i.head_scale, self, self.head_scale.at[layer, head].set(0.0)
-        )
+        return eqx.tree_at(lambda i: i.head_scale, self, self.head_scale.at[layer, head].set(0.0))
 
     def without_layer(self, layer: int) -> "Interventions":
         """Skip one block as well, attention and feed-forward part.

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 from bayescmp._types import Inputs
+from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.records import LayerTrace
 
 
@@ -41,7 +42,9 @@ NetworkLike = AbstractNetwork | Callable[[Array], Array]
 
 
 def logits_at(
-    network: NetworkLike, inputs: Inputs, positions: Int[np.ndarray, " position"] | Int[Array, " position"]
+    network: NetworkLike,
+    inputs: Inputs,
+    positions: Int[np.ndarray, " position"] | Int[Array, " position"],
 ) -> Float[Array, "sequence position outcome"]:
     """Ask a network about a batch of sequences.
 
@@ -57,11 +60,31 @@ def logits_at(
     return answer(inputs)[:, positions]
 
 
-def count_parameters(network: NetworkLike) -> int:
+def check_answers(network: NetworkLike, model: AbstractGenerativeModel) -> None:
+    """Check that a network answers a model's questions, without computing anything.
+
+    Args:
+        network: One of our networks, or a callable for one sequence.
+        model: Generative model.
+
+    Raises:
+        ValueError: If it does not give logits over the outcomes at each input position.
+    """
+    inputs = jax.eval_shape(lambda: model.draw(key=jax.random.key(0)).inputs)
+    shape = eqx.filter_eval_shape(network, inputs).shape
+    wanted = (inputs.shape[0], model.num_outcomes)
+    if shape != wanted:
+        raise ValueError(
+            f"network: expected logits of shape {wanted} (input_position, outcome) for "
+            f"{model.title()}, got {shape}"
+        )
+
+
+def count_parameters(network: PyTree) -> int:
     """Count the trainable numbers of a network.
 
     Args:
-        network: Network.
+        network: Network, or its arrays.
 
     Returns:
         Number of floating-point entries of its arrays.

@@ -1,8 +1,5 @@
 """The transformer: a causal pre-norm stack that can show its inside."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,57 +8,12 @@ from jaxtyping import Array, Float
 from bayescmp._types import Inputs, Key
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.attention import Attention
-from bayescmp.networks.block import Activation, Block, BlockScales, FeedForward, RMSNorm
+from bayescmp.networks.block import Block, BlockScales, FeedForward, RMSNorm
+from bayescmp.networks.config import TransformerConfig
 from bayescmp.networks.dense import dense
 from bayescmp.networks.interventions import Interventions
 from bayescmp.networks.network import AbstractTracedNetwork
 from bayescmp.records import LayerTrace
-
-Positions = Literal["learned", "rotary", "none"]
-
-
-@dataclass(frozen=True)
-class TransformerConfig:
-    """The shape of a transformer, apart from what the model's inputs and outcomes fix."""
-
-    num_layers: int = 3
-    num_heads: int = 4
-    model_size: int = 64
-    """Width of the residual stream."""
-    mlp_size: int = 256
-    """Width inside the feed-forward part."""
-    positions: Positions = "learned"
-    activation: Activation = "gelu"
-    tied: bool = False
-    """Whether the read-out is the embedding of the outcomes' tokens."""
-
-    def __post_init__(self) -> None:
-        """Reject shapes that cannot be built."""
-        for name in ("num_layers", "num_heads", "model_size", "mlp_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.model_size % self.num_heads:
-            raise ValueError(
-                f"model_size: expected a multiple of num_heads = {self.num_heads}, "
-                f"got {self.model_size}"
-            )
-        if self.positions not in ("learned", "rotary", "none"):
-            raise ValueError(
-                f"positions: expected 'learned', 'rotary' or 'none', got {self.positions!r}"
-            )
-        if self.activation not in ("gelu", "relu", "silu"):
-            raise ValueError(
-                f"activation: expected 'gelu', 'relu' or 'silu', got {self.activation!r}"
-            )
-        if self.positions == "rotary" and self.head_size % 2:
-            raise ValueError(
-                f"model_size: expected an even head size for rotary positions, got {self.head_size}"
-            )
-
-    @property
-    def head_size(self) -> int:
-        """Width of one attention head."""
-        return self.model_size // self.num_heads
 
 
 class Transformer(AbstractTracedNetwork):
@@ -180,7 +132,8 @@ class Transformer(AbstractTracedNetwork):
             Unnormalised log probabilities.
 
         Raises:
-            ValueError: If the sequence is longer than learned positions reach.
+            ValueError: If the sequence is longer than learned positions reach, or the
+                interventions are those of another shape of network.
         """
         return self.trace_layers(inputs, interventions).logits
 
@@ -199,28 +152,30 @@ class Transformer(AbstractTracedNetwork):
             The trace.
 
         Raises:
-            ValueError: If the sequence is longer than learned positions reach.
+            ValueError: If the sequence is longer than learned positions reach, or the
+                interventions are those of another shape of network.
         """
         changes = self.no_interventions if interventions is None else interventions
+        changes.check_fit(self.config.num_layers, self.config.num_heads)
         scales = BlockScales(changes.head_scale, changes.attn_scale, changes.mlp_scale)
         arrays, static = eqx.partition(self.blocks, eqx.is_array)
-
-        def step(x: Array, layer: tuple[Block, BlockScales]) -> tuple[Array, object]:
-            result = eqx.combine(layer[0], static)(x, layer[1])
-            return result.resid_post, result
-
-        last, results = jax.lax.scan(step, self._embed(inputs), (arrays, scales), unroll=True)
+        stream, results = self._embed(inputs), []
+        for layer in range(self.config.num_layers):
+            block, factors = jax.tree.map(lambda leaf, i=layer: leaf[i], (arrays, scales))
+            results.append(eqx.combine(block, static)(stream, factors))
+            stream = results[-1].resid_post
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
         return LayerTrace(
-            resid_pre=results.resid_pre,
-            attn_out=results.attn_out,
-            resid_mid=results.resid_mid,
-            mlp_out=results.mlp_out,
-            resid_post=results.resid_post,
-            attn_pattern=results.attention.pattern,
-            queries=results.attention.queries,
-            keys=results.attention.keys,
-            values=results.attention.values,
-            logits=self.read_out(last),
+            resid_pre=stacked.resid_pre,
+            attn_out=stacked.attn_out,
+            resid_mid=stacked.resid_mid,
+            mlp_out=stacked.mlp_out,
+            resid_post=stacked.resid_post,
+            attn_pattern=stacked.attention.pattern,
+            queries=stacked.attention.queries,
+            keys=stacked.attention.keys,
+            values=stacked.attention.values,
+            logits=self.read_out(stream),
         )
 
     def read_out(self, stream: Float[Array, "*rows feature"]) -> Float[Array, "*rows outcome"]:
@@ -236,9 +191,14 @@ class Transformer(AbstractTracedNetwork):
         weight = self.embedding[first:last].T if self.unembedding is None else self.unembedding
         return dense(self.final_norm(stream), weight)
 
-    def _embed(self, inputs: Inputs) -> Float[Array, "*sequence input_position feature"]:
+    def _embed(self, inputs: Inputs) -> Float[Array, "*sequence input_position stream_feature"]:
         if jnp.issubdtype(inputs.dtype, jnp.integer):
             stream = self.embedding[inputs]
+        elif inputs.ndim < 2 or inputs.shape[-1] != self.embedding.shape[0]:
+            raise ValueError(
+                f"inputs: expected tokens, or vectors of size {self.embedding.shape[0]} at each "
+                f"position, got {inputs.dtype} of shape {inputs.shape}"
+            )
         else:
             stream = dense(inputs, self.embedding)
         if self.position_embedding is None:

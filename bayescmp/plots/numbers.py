@@ -74,6 +74,8 @@ def format_interval(
 ) -> tuple[str, str]:
     """Write a mean and its interval to the digit that the interval's width supports.
 
+    The half width keeps two digits where it begins with 1, 2 or 3, and one otherwise.
+
     Args:
         mean: Centre of the interval.
         low: Lower end; minus infinity where nobody knows it.
@@ -86,14 +88,16 @@ def format_interval(
 
     Example:
         >>> format_interval(0.5, 0.44, 0.56)
-        ('0.500', '[0.440, 0.560]')
+        ('0.50', '[0.44, 0.56]')
     """
     if not all(map(math.isfinite, (mean, low, high, resolution))) or high <= low:
         return format_number(mean, resolution=resolution), ""
     if max(abs(mean), abs(low), abs(high)) < resolution:
         return format_number(mean, resolution=resolution), ""
     half = (high - low) / 2.0
-    decimals = _limit_decimals(1 - math.floor(math.log10(half)), resolution)
+    exponent = math.floor(math.log10(half))
+    digits = 2 if half < 3.5 * 10.0**exponent else 1
+    decimals = _limit_decimals(digits - 1 - exponent, resolution)
     largest = max(abs(mean), abs(low), abs(high))
     decimals = min(decimals, 4 - math.floor(math.log10(largest)))
     scale = _scale(mean if mean != 0.0 else largest)

@@ -7,8 +7,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
+from bayescmp.exact.filtering import FilterEngine
 from bayescmp.oracle import Oracle
-from bayescmp.predictors.predictor import AbstractPredictor, FixedLaw, WindowPredictor
+from bayescmp.predictors.predictor import (
+    AbstractPredictor,
+    FixedLaw,
+    RestartPredictor,
+    WindowPredictor,
+)
 
 WINDOWS = (1, 2, 3, 5)
 """Memory lengths of the window rungs."""
@@ -27,6 +33,8 @@ def standard_ladder(
     ``KL(exact || c)``, which is the mean of the exact predictives; ``position only``, the
     best law at each position, likewise; and ``window w``, exact given the last ``w`` steps.
     Windows that reach over the whole sequence are the oracle itself and are left out.
+    Where the oracle is a forward filter, ``restart w`` is that filter started anew ``w``
+    steps ago: the "window" of the published figures, weaker than ``window w``.
 
     Args:
         oracle: Oracle of the model.
@@ -37,8 +45,18 @@ def standard_ladder(
 
     Returns:
         The rungs, from the weakest memory to the strongest.
+
+    Example:
+        >>> oracle = bc.derive_oracle(bc.models.beta_bernoulli(length=4))
+        >>> ladder = standard_ladder(oracle, key=jax.random.key(0), num_sequences=64)
+        >>> [rung.name for rung in ladder]
+        ['uniform', 'best constant', 'position only', 'window 1', 'window 2']
     """
     num_outcomes = oracle.model.num_outcomes
+    layout = oracle.model.layout
+    # Before the last question stand length - 1 revealed outcomes, or length queries.
+    whole = layout.length - 1 if layout.reveal else layout.length
+    reached = tuple(w for w in windows if w < whole)
     by_position = np.asarray(_mean_predictive(oracle, num_sequences, key), np.float64)
     laws = {
         "uniform": np.full(num_outcomes, 1.0 / num_outcomes),
@@ -46,8 +64,9 @@ def standard_ladder(
         "position only": by_position,
     }
     return (
-        *(FixedLaw(_log_normalised(law), name) for name, law in laws.items()),
-        *(WindowPredictor(oracle, w) for w in windows if w < oracle.model.length),
+        *(FixedLaw(log_law=_log_normalised(law), name=name) for name, law in laws.items()),
+        *(RestartPredictor(oracle, w) for w in reached if isinstance(oracle.engine, FilterEngine)),
+        *(WindowPredictor(oracle, w) for w in reached),
     )
 
 

@@ -19,6 +19,7 @@ from bayescmp.report.blocks import Cell, FigureBlock, Headline, Tile
 from bayescmp.report.figures import draw_svg
 from bayescmp.report.tables import label_column, make_table
 from bayescmp.report.words import (
+    join_words,
     level_words,
     number_cell,
     over_seeds,
@@ -214,9 +215,9 @@ def _find_warnings(tree: xr.DataTree, kl: Float[np.ndarray, " seed"]) -> tuple[s
     bad = [int(index) for index in np.flatnonzero(~np.isfinite(kl))]
     if bad:
         seeds = read_labels(tree, "/divergence/mean_kl", "seed")
-        listed = ", ".join(seeds[index] for index in bad)
+        listed = join_words([seeds[index] for index in bad])
         warnings.append(
-            f"The mean KL of seed {listed} is not finite: that network gives no probability to "
+            f"The mean KL is not finite for seed {listed}: such a network gives no probability to "
             "something that can happen, or it diverged."
         )
     if kl.size < ENOUGH_SEEDS:

@@ -1,13 +1,14 @@
 """Checkpoints: arrays and a JSON header in one file, never code.
 
-A checkpoint is a NumPy ``.npz`` archive. ``header`` holds JSON text as bytes, and each
-leaf of the saved tree is one array named by its path. Archives carry checksums, so a
+A checkpoint is a zip archive. ``header.json`` says what it belongs to, and each array of
+the saved tree is one ``.npy`` member named by its path. Members carry checksums, so a
 damaged file is noticed, and nothing in them is ever unpickled.
 """
 
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,20 @@ from bayescmp.files import write_atomically
 FORMAT = 1
 """Version of the layout of a checkpoint."""
 
+_HEADER = "header.json"
+_SUFFIX = ".npy"
+_DAMAGE = (
+    OSError,
+    EOFError,
+    KeyError,
+    ValueError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a file that is no whole checkpoint can raise."""
+
 
 def save_checkpoint(path: Path, tree: PyTree, header: Mapping[str, object]) -> None:
     """Write the arrays of a tree and a header, atomically.
@@ -35,10 +50,12 @@ def save_checkpoint(path: Path, tree: PyTree, header: Mapping[str, object]) -> N
     Raises:
         OSError: If the file cannot be written; an earlier one is left as it was.
     """
-    text = json.dumps({"format": FORMAT, **header})
-    arrays = {name: np.asarray(leaf) for name, leaf in _named_arrays(tree).items()}
     buffer = io.BytesIO()
-    np.savez(buffer, header=np.frombuffer(text.encode(), np.uint8), **arrays)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(_HEADER, json.dumps({"format": FORMAT, **header}))
+        for name, leaf in _named_arrays(tree).items():
+            with archive.open(name + _SUFFIX, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(leaf), allow_pickle=False)
     write_atomically(path, buffer.getvalue())
 
 
@@ -54,7 +71,7 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If the file is missing, damaged or no checkpoint.
     """
-    return _read(path)[0]
+    return _read(path, with_arrays=False)[0]
 
 
 def load_checkpoint(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
@@ -70,38 +87,59 @@ def load_checkpoint(path: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     Raises:
         ValueError: If the file is damaged, or its arrays do not fit the tree.
     """
-    header, arrays = _read(path)
+    header, arrays = _read(path, with_arrays=True)
     wanted = _named_arrays(like)
-    missing, extra = sorted(wanted.keys() - arrays.keys()), sorted(arrays.keys() - wanted.keys())
-    wrong = sorted(
-        name
-        for name, leaf in wanted.items()
-        if name in arrays
-        and (arrays[name].shape != leaf.shape or arrays[name].dtype != leaf.dtype)
-    )
-    if missing or extra or wrong:
-        parts = [("missing", missing), ("extra", extra), ("of another shape or type", wrong)]
-        told = "; ".join(f"{what}: {', '.join(names[:3])}" for what, names in parts if names)
+    found = {name: _restore_type(array, wanted.get(name)) for name, array in arrays.items()}
+    if problems := _list_problems(found, wanted):
+        more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+        told = "; ".join(problems[:3]) + more
         raise ValueError(f"checkpoint {str(path)!r} does not fit this network: {told}")
-    leaves = iter([jnp.asarray(arrays[name]) for name in wanted])
+    leaves = iter([jnp.array(found[name]) for name in wanted])
     return jax.tree.map(lambda leaf: next(leaves) if _is_array(leaf) else leaf, like), header
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _read(path: Path, *, with_arrays: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.exists():
         raise ValueError(f"checkpoint: expected a file, found none at {str(path)!r}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        header = json.loads(arrays.pop("header").tobytes())
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive:
+            header = json.loads(archive.read(_HEADER))
+            names = [name for name in archive.namelist() if name != _HEADER]
+            arrays = {name: _read_array(archive, name) for name in names if with_arrays}
+    except _DAMAGE as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ValueError(
-            f"checkpoint {str(path)!r} is damaged or no checkpoint of bayescmp; delete it to "
-            "train from the start"
+            f"checkpoint {str(path)!r} is damaged or no checkpoint of bayescmp ({reason}); "
+            "delete it to train from the start"
         ) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ValueError(f"checkpoint {str(path)!r} has another format; expected {FORMAT}")
-    return header, arrays
+    return header, {name.removesuffix(_SUFFIX): array for name, array in arrays.items()}
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    # Reading a member whole is what verifies its checksum.
+    return np.lib.format.read_array(io.BytesIO(archive.read(name)), allow_pickle=False)
+
+
+def _restore_type(array: np.ndarray, like: Any) -> np.ndarray:
+    """Undo that types which NumPy does not know, bfloat16 say, are saved as plain bytes."""
+    if array.dtype.kind != "V" or like is None or array.dtype.itemsize != like.dtype.itemsize:
+        return array
+    return array.view(like.dtype)
+
+
+def _list_problems(found: Mapping[str, np.ndarray], wanted: Mapping[str, Any]) -> list[str]:
+    """Say for each array that does not fit what is wrong with it."""
+    missing = [f"{name} is missing" for name in wanted.keys() - found.keys()]
+    extra = [f"{name} is not part of it" for name in found.keys() - wanted.keys()]
+    wrong = [
+        f"{name} is {found[name].dtype} of shape {found[name].shape} there and "
+        f"{leaf.dtype} of shape {leaf.shape} here"
+        for name, leaf in wanted.items()
+        if name in found and (found[name].shape, found[name].dtype) != (leaf.shape, leaf.dtype)
+    ]
+    return sorted(missing) + sorted(extra) + wrong
 
 
 def _named_arrays(tree: PyTree) -> dict[str, Any]:

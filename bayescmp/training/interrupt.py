@@ -42,4 +42,5 @@ def listen_for_stop() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
-        signal.signal(signal.SIGINT, previous)
+        # None stands for a handler that was not installed from Python.
+        signal.signal(signal.SIGINT, signal.SIG_DFL if previous is None else previous)

@@ -1,7 +1,8 @@
 """Train a network on fresh sequences from a generative model."""
 
-import time
-from dataclasses import asdict, dataclass, field
+import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,51 +10,26 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, PyTree
 from tqdm.auto import tqdm
 
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.networks.network import NetworkLike, count_parameters
+from bayescmp.networks.network import NetworkLike, check_answers, count_parameters
 from bayescmp.oracle import Oracle
-from bayescmp.training.checkpoint import load_checkpoint, read_header, save_checkpoint
 from bayescmp.training.devices import batch_mesh
-from bayescmp.training.interrupt import StopRequest, listen_for_stop
+from bayescmp.training.interrupt import listen_for_stop
 from bayescmp.training.objectives import ObjectiveName
-from bayescmp.training.optimisers import Muon, Optimiser
-from bayescmp.training.steps import Chunk, Problem, StepRecord, TrainState, compile_chunk, start_state
+from bayescmp.training.progress import Progress, advance, recent_loss
+from bayescmp.training.resume import Identity, identify, restore_progress, save_progress
+from bayescmp.training.settings import Training, choose_objective
+from bayescmp.training.steps import Problem, compile_chunk, replicate, start_state
 
 Outcome = Literal["completed", "diverged"]
 
 
 class TrainingDivergedError(RuntimeError):
-    """The loss became infinite or NaN."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained."""
-
-    num_steps: int = 2_000
-    batch_size: int = 64
-    optimiser: Optimiser = field(default_factory=Muon)
-    objective: Literal["auto", "rao_blackwell", "sampled"] = "auto"
-    """``auto`` is ``rao_blackwell`` where there is an oracle that can be compiled."""
-    chunk_size: int = 50
-    """Steps in one compiled scan; progress is shown between chunks."""
-    checkpoint_every: int = 250
-    """Steps between checkpoints; rounded up to whole chunks."""
-
-    def __post_init__(self) -> None:
-        """Reject settings out of range."""
-        for name in ("num_steps", "batch_size", "chunk_size", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        if self.objective not in ("auto", "rao_blackwell", "sampled"):
-            raise ValueError(
-                "objective: expected 'auto', 'rao_blackwell' or 'sampled', "
-                f"got {self.objective!r}"
-            )
+    """The loss or a weight became infinite or NaN."""
 
 
 class Fit(eqx.Module):
@@ -86,7 +62,7 @@ def fit(
     key: Key,
     steps: int | None = None,
     training: Training | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     progress: bool = True,
     description: str = "training",
@@ -115,8 +91,10 @@ def fit(
         The trained network with its history.
 
     Raises:
-        ValueError: If settings do not fit, or the checkpoint belongs to another run.
-        TrainingDivergedError: If the loss is no longer finite, naming the step.
+        ValueError: If settings or network do not fit, or the checkpoint is damaged or
+            belongs to another run.
+        TrainingDivergedError: If the loss or a weight is no longer finite, naming the step.
+        OSError: If a checkpoint cannot be written; the one before is left as it was.
         KeyboardInterrupt: After Ctrl-C, once the state is saved.
 
     Example:
@@ -130,200 +108,124 @@ def fit(
         (2,)
     """
     settings = training or Training()
-    settings = settings if steps is None else _with_steps(settings, steps)
-    run = _Run.start(network, model, oracle, settings, key, checkpoint, resume)
-    with (
-        listen_for_stop() as stop,
-        tqdm(
-            total=settings.num_steps, initial=run.step, desc=description, unit="step",
-            disable=not progress, dynamic_ncols=True,
-        ) as bar,
-    ):
-        while run.step < settings.num_steps and run.is_finite:
-            done = run.advance()
-            bar.update(done)
-            bar.set_postfix_str(run.progress_text(), refresh=False)
-            run.save_if_due(stop)
-    if not run.is_finite and throw:
-        raise TrainingDivergedError(run.divergence_text())
-    return run.finish()
+    settings = settings if steps is None else replace(settings, num_steps=steps)
+    problem, params = _pose(network, model, oracle, settings)
+    key = replicate(problem, key)
+    path = None if checkpoint is None else Path(checkpoint)
+    identity = identify(problem, settings, key=key)
+    run = start = _start(problem, params, path if resume else None, identity)
+    saved = start.step
+    with listen_for_stop() as stop, _progress_bar(start, settings, description, progress) as bar:
+        for run in _advance_to_end(start, problem, settings, key=key):
+            bar.update(run.step - bar.n)
+            bar.set_postfix_str(recent_loss(run, settings.chunk_size), refresh=False)
+            if run.diverged:
+                break
+            due = run.step - saved >= settings.checkpoint_every or run.step == settings.num_steps
+            if path is not None and (due or stop):
+                save_progress(path, run, identity)
+                saved = run.step
+            if stop:
+                raise KeyboardInterrupt(_say_goodbye(run, path))
+    if run.diverged and throw:
+        raise TrainingDivergedError(_explain_divergence(run, settings, saved))
+    return _finish(run, problem, settings)
 
 
-def _with_steps(training: Training, steps: int) -> Training:
-    settings = asdict(training) | {"num_steps": steps, "optimiser": training.optimiser}
-    return Training(**settings)
-
-
-class _Run:
-    """The moving parts of one call of ``fit``."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        training: Training,
-        state: TrainState,
-        key: Key,
-        checkpoint: Path | None,
-    ) -> None:
-        self.problem, self.training, self.state = problem, training, state
-        self.key, self.checkpoint = key, checkpoint
-        self.step, self.saved_step, self.seconds = 0, 0, 0.0
-        self.flops = float("nan")
-        self.loss, self.excess = np.zeros(0, np.float32), np.zeros(0, np.float32)
-        self.chunks: dict[int, Chunk] = {}
-
-    @classmethod
-    def start(
-        cls,
-        network: NetworkLike,
-        model: AbstractGenerativeModel,
-        oracle: Oracle | None,
-        training: Training,
-        key: Key,
-        checkpoint: Path | None,
-        resume: bool,
-    ) -> "_Run":
-        """Set up a run, from its checkpoint if there is one to resume from."""
-        params, static = eqx.partition(network, eqx.is_inexact_array)
-        problem = Problem(
-            model=model,
-            oracle=oracle,
-            objective=_choose_objective(training, oracle),
-            optimiser=training.optimiser,
-            num_steps=training.num_steps,
-            static=static,
-            batch_size=training.batch_size,
-            mesh=batch_mesh(training.batch_size),
+def _pose(
+    network: NetworkLike, model: AbstractGenerativeModel, oracle: Oracle | None, training: Training
+) -> tuple[Problem, PyTree[Array]]:
+    """Gather what stays the same during a run, and the arrays that are trained."""
+    check_answers(network, model)
+    params, static = eqx.partition(network, eqx.is_inexact_array)
+    if not jax.tree.leaves(params):
+        raise ValueError(
+            f"network: expected a module with trainable arrays, got {type(network).__name__} "
+            "without any (arrays inside a plain function are out of reach)"
         )
-        run = cls(problem, training, start_state(problem, params), key, checkpoint)
-        if checkpoint is not None and resume and checkpoint.exists():
-            run._restore(checkpoint)
-        return run
-
-    @property
-    def is_finite(self) -> bool:
-        """Whether all losses so far are finite."""
-        return bool(np.all(np.isfinite(self.loss)))
-
-    def advance(self) -> int:
-        """Run one chunk of steps and return how many it had."""
-        size = min(self.training.chunk_size, self.training.num_steps - self.step)
-        if size not in self.chunks:
-            self.chunks[size], self.flops = compile_chunk(
-                self.problem, size, self.state, key=self.key
-            )
-        clock = time.perf_counter()
-        first = jnp.asarray(self.step, jnp.int32)
-        self.state, record = self.chunks[size](self.state, first, self.key)
-        self._remember(jax.device_get(record))
-        self.seconds += time.perf_counter() - clock
-        self.step += size
-        return size
-
-    def progress_text(self) -> str:
-        """Return the loss of the last chunk in bits, above the floor where it is known."""
-        last = slice(-self.training.chunk_size, None)
-        if self.problem.oracle is None:
-            return f"loss {np.mean(self.loss[last]) / np.log(2):.4f} bits"
-        return f"{np.mean(self.excess[last]) / np.log(2):.5f} bits above the entropy floor"
-
-    def save_if_due(self, stop: StopRequest) -> None:
-        """Write a checkpoint where one is due; stop if somebody asked for it."""
-        due = self.step - self.saved_step >= self.training.checkpoint_every
-        last = self.step == self.training.num_steps
-        if self.checkpoint is not None and self.is_finite and (due or last or stop):
-            self._save(self.checkpoint)
-        if stop:
-            kept = (
-                f"the checkpoint {str(self.checkpoint)!r} can be resumed"
-                if self.checkpoint is not None
-                else "nothing was saved, since no checkpoint was asked for"
-            )
-            raise KeyboardInterrupt(f"stopped after step {self.step}; {kept}")
-
-    def divergence_text(self) -> str:
-        """Say at which step the loss went wrong, and what to try."""
-        step = int(np.argmin(np.isfinite(self.loss)))
-        kept = (
-            f"; the checkpoint of step {self.saved_step} is kept"
-            if self.checkpoint is not None and self.saved_step
-            else ""
-        )
-        return (
-            f"training diverged: the loss is {self.loss[step]} at step {step}; try a lower "
-            f"learning_rate (it was {self.training.optimiser.learning_rate:g}), a longer warmup, "
-            f"or a smaller clip{kept}"
-        )
-
-    def finish(self) -> Fit:
-        """Return the result."""
-        network = eqx.combine(self.state.params, self.problem.static)
-        # Away from the mesh: a single device's arrays work in everybody's computations.
-        network = jax.tree.map(
-            lambda leaf: jnp.asarray(np.asarray(leaf)) if eqx.is_array(leaf) else leaf, network
-        )
-        return Fit(
-            network=network,
-            outcome="completed" if self.is_finite else "diverged",
-            training=self.training,
-            objective=self.problem.objective,
-            loss=self.loss,
-            excess=self.excess,
-            seconds=self.seconds,
-            flops_per_step=self.flops,
-            tokens_per_step=self.training.batch_size * self.problem.model.layout.input_length,
-            num_devices=self.problem.mesh.size,
-            num_parameters=count_parameters(network),
-        )
-
-    def _remember(self, record: StepRecord) -> None:
-        self.loss = np.concatenate([self.loss, np.asarray(record.loss)])
-        self.excess = np.concatenate([self.excess, np.asarray(record.excess)])
-
-    def _save(self, path: Path) -> None:
-        header = self._identity() | {
-            "step": self.step,
-            "seconds": self.seconds,
-            "flops": self.flops,
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_checkpoint(path, (self.state, self.loss, self.excess), header)
-        self.saved_step = self.step
-
-    def _restore(self, path: Path) -> None:
-        header = read_header(path)
-        differences = [
-            f"{name} is {header.get(name)!r} there and {value!r} here"
-            for name, value in self._identity().items()
-            if header.get(name) != value
-        ]
-        if differences:
-            raise ValueError(
-                f"checkpoint {str(path)!r} belongs to another run: {'; '.join(differences)}"
-            )
-        step = int(header["step"])
-        history = jax.ShapeDtypeStruct((step,), np.float32)
-        like = (self.state, history, history)
-        (self.state, loss, excess), _ = load_checkpoint(path, like)
-        self.loss, self.excess = np.asarray(loss), np.asarray(excess)
-        self.step = self.saved_step = step
-        self.seconds, self.flops = float(header["seconds"]), float(header["flops"])
-
-    def _identity(self) -> dict[str, object]:
-        """Return what must agree for a checkpoint to belong to this run."""
-        return {
-            "model": repr(self.problem.model),
-            "network": repr(getattr(self.problem.static, "config", type(self.problem.static))),
-            "training": repr(self.training),
-            "objective": self.problem.objective,
-            "key": jax.random.key_data(self.key).tolist(),
-        }
+    usable = oracle is not None and oracle.certificate.jittable
+    problem = Problem(
+        model=model,
+        oracle=oracle if usable else None,
+        objective=choose_objective(training, oracle),
+        optimiser=training.optimiser,
+        num_steps=training.num_steps,
+        static=static,
+        batch_size=training.batch_size,
+        mesh=batch_mesh(training.batch_size),
+    )
+    return problem, params
 
 
-def _choose_objective(training: Training, oracle: Oracle | None) -> ObjectiveName:
-    if training.objective == "rao_blackwell" and oracle is None:
-        raise ValueError("objective: expected an oracle for 'rao_blackwell', got none")
-    if training.objective == "auto":
-        usable = oracle is not None and oracle.certificate.jittable
-        return "rao_blackwell" if usable else "sampled"
-    return training.objective
+def _start(
+    problem: Problem, params: PyTree[Array], path: Path | None, identity: Identity
+) -> Progress:
+    """Begin a run, from its checkpoint if there is one."""
+    start = Progress(start_state(problem, params))
+    if path is None or not path.exists():
+        return start
+    return restore_progress(path, start, identity, problem)
+
+
+def _progress_bar(run: Progress, training: Training, description: str, shown: bool) -> tqdm:
+    return tqdm(
+        total=training.num_steps,
+        initial=run.step,
+        desc=description,
+        unit="step",
+        disable=not shown,
+        dynamic_ncols=True,
+    )
+
+
+def _advance_to_end(
+    run: Progress, problem: Problem, training: Training, *, key: Key
+) -> Iterator[Progress]:
+    """Compile the chunks of steps that are left, and yield the progress after each."""
+    starts = range(run.step, training.num_steps, training.chunk_size)
+    sizes = [min(training.chunk_size, training.num_steps - start) for start in starts]
+    chunks = {size: compile_chunk(problem, size, run.state, key=key) for size in set(sizes)}
+    for size in sizes:
+        run = advance(run, chunks[size], key=key)
+        yield run
+
+
+def _say_goodbye(run: Progress, path: Path | None) -> str:
+    """Say where a run was stopped, and whether it can go on from there."""
+    kept = (
+        "nothing was saved, since no checkpoint was asked for"
+        if path is None
+        else f"the checkpoint {str(path)!r} can be resumed"
+    )
+    return f"stopped after step {run.step}; {kept}"
+
+
+def _explain_divergence(run: Progress, training: Training, saved: int) -> str:
+    """Say at which step a run went wrong, and what to try."""
+    step = run.diverged_at or 0
+    loss = run.loss[step]
+    what = "a weight is not finite after" if np.isfinite(loss) else f"the loss is {loss} at"
+    kept = f"; the checkpoint of step {saved} is kept" if saved else ""
+    return (
+        f"training diverged: {what} step {step}; try a lower learning_rate (it was "
+        f"{training.optimiser.learning_rate:g}), a longer warmup, or a smaller clip{kept}"
+    )
+
+
+def _finish(run: Progress, problem: Problem, training: Training) -> Fit:
+    """Return the result of a run."""
+    # Away from the mesh: a single device's arrays work in everybody's computations.
+    params = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), run.state.params)
+    return Fit(
+        network=eqx.combine(params, problem.static),
+        outcome="diverged" if run.diverged else "completed",
+        training=training,
+        objective=problem.objective,
+        loss=run.loss,
+        excess=run.excess,
+        seconds=run.seconds,
+        flops_per_step=run.flops,
+        tokens_per_step=training.batch_size * problem.model.layout.input_length,
+        num_devices=problem.mesh.size,
+        num_parameters=count_parameters(params),
+    )

@@ -2,10 +2,13 @@
 
 from typing import Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from bayescmp import measures
+from bayescmp._types import PerPosition
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike, logits_at
 from bayescmp.oracle import Oracle
@@ -16,47 +19,50 @@ ObjectiveName = Literal["sampled", "rao_blackwell"]
 expectation given what was shown: the cross-entropy against the exact predictive."""
 
 
+class BatchLosses(eqx.Module):
+    """Sums over the supervised questions of a batch, so that parts of a batch add up."""
+
+    loss: Float[Array, ""]
+    """Loss in nats."""
+    excess: Float[Array, ""]
+    """``KL(exact || network)`` in nats; NaN without an oracle."""
+    num_questions: Float[Array, ""]
+    """Number of supervised questions."""
+
+
 def batch_losses(
     network: NetworkLike,
     model: AbstractGenerativeModel,
     oracle: Oracle | None,
     objective: ObjectiveName,
     batch: Batch,
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Return a batch's loss and how far it lies above its floor.
+) -> BatchLosses:
+    """Sum a batch's losses, and how far they lie above their floor.
 
-    ``sampled``: ``mean -log q(y_t)``. ``rao_blackwell``: ``mean -sum_y p(y | s_t) log q(y)``,
-    which has the same expected gradient and less variance. With an oracle the second
-    number is ``mean KL(p || q)`` in both cases; without one it is NaN.
+    ``sampled``: ``-log q(y_t)``. ``rao_blackwell``: ``-sum_y p(y | s_t) log q(y)``, which
+    has the same expected gradient and less variance.
 
     Args:
         network: Network.
         model: Generative model of the batch.
         oracle: Oracle of the model, if there is one.
-        objective: Which loss.
+        objective: Which loss; ``rao_blackwell`` needs the oracle.
         batch: Sequences.
 
     Returns:
-        Loss and excess in nats, means over sequences and supervised positions.
+        Sums over sequences and supervised positions.
     """
     logits = logits_at(network, batch.inputs, model.asked_positions)
     log_q = jax.nn.log_softmax(logits)
-    share = batch.supervised / jnp.sum(batch.supervised)
-    if oracle is None:
-        return _mean(share, _log_loss(log_q, batch)), jnp.full((), jnp.nan)
-    log_p = jax.lax.stop_gradient(oracle(batch).log_predictive).astype(log_q.dtype)
-    p = jnp.exp(log_p)
-    cross_entropy = -jnp.sum(p * log_q, axis=-1)
-    entropy = -jnp.sum(p * jnp.where(p > 0, log_p, 0.0), axis=-1)
-    excess = _mean(share, cross_entropy - entropy)
-    if objective == "sampled":
-        return _mean(share, _log_loss(log_q, batch)), excess
-    return _mean(share, cross_entropy), excess
+    losses = measures.log_loss(log_q, batch.outcomes)
+    excess = jnp.full_like(losses, jnp.nan)
+    if oracle is not None:
+        log_p = jax.lax.stop_gradient(oracle(batch).log_predictive).astype(log_q.dtype)
+        excess = measures.kl(log_p, log_q)
+        if objective == "rao_blackwell":
+            losses = measures.cross_entropy(log_p, log_q)
 
+    def total(values: PerPosition) -> Float[Array, ""]:
+        return jnp.sum(jnp.where(batch.supervised, values, 0.0))
 
-def _log_loss(log_q: Array, batch: Batch) -> Array:
-    return -jnp.take_along_axis(log_q, batch.outcomes[..., None], axis=-1)[..., 0]
-
-
-def _mean(share: Array, losses: Array) -> Array:
-    return jnp.sum(share * losses)
+    return BatchLosses(total(losses), total(excess), total(jnp.ones_like(losses)))

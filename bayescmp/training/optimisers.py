@@ -1,5 +1,6 @@
 """Optimisers from Optax, as frozen records that a report can print."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,7 +41,7 @@ class AdamW:
 
 @dataclass(frozen=True)
 class Muon:
-    """Momentum, orthogonalised for the matrices inside blocks; Adam for the rest.
+    """Momentum, orthogonalised for the matrices inside blocks; Nesterov's Adam for the rest.
 
     Source: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024.
     """
@@ -111,10 +112,19 @@ def _block_matrices(params: PyTree[Array]) -> PyTree:
 
 def _check_settings(optimiser: Optimiser) -> None:
     name = type(optimiser).__name__
-    if not optimiser.learning_rate > 0:
+    if not 0 < optimiser.learning_rate < math.inf:
         raise ValueError(
             f"learning_rate: expected a positive number for {name}, got {optimiser.learning_rate}"
         )
+    if not 0 <= optimiser.weight_decay < math.inf:
+        raise ValueError(
+            f"weight_decay: expected zero or a positive number, got {optimiser.weight_decay}"
+        )
+    for decay in ("b1", "b2", "momentum"):
+        if not 0 <= getattr(optimiser, decay, 0.0) < 1:
+            raise ValueError(
+                f"{decay}: expected a number from 0 up to 1, got {getattr(optimiser, decay)}"
+            )
     if not 0 <= optimiser.warmup < 1:
         raise ValueError(f"warmup: expected a share from 0 up to 1, got {optimiser.warmup}")
     if not optimiser.clip > 0:

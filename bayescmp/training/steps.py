@@ -1,7 +1,7 @@
 """The compiled part of training: a chunk of steps in one scan over all local devices."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike
 from bayescmp.oracle import Oracle
 from bayescmp.training.devices import BATCH_AXIS
-from bayescmp.training.objectives import ObjectiveName, batch_losses
+from bayescmp.training.objectives import BatchLosses, ObjectiveName, batch_losses
 from bayescmp.training.optimisers import Optimiser
 
 
@@ -38,6 +38,8 @@ class StepRecord(eqx.Module):
     """Training loss in nats."""
     excess: Float[Array, "*step"]
     """Loss above the entropy floor in nats; NaN without an oracle."""
+    finite: Bool[Array, "*step"]
+    """Whether the loss, and the weights after the step, are finite."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,14 @@ class Problem:
     mesh: Mesh
 
 
-Chunk = Callable[[TrainState, Int[Array, ""], Key], tuple[TrainState, StepRecord]]
-"""Compiled: from a state, the number of the first step and the root key to a new state."""
+@dataclass(frozen=True)
+class CompiledChunk:
+    """A compiled scan over consecutive steps."""
+
+    run: Callable[[TrainState, Int[Array, ""], Key], tuple[TrainState, StepRecord]]
+    """From a state, the number of the first step and the root key to a new state."""
+    flops_per_step: float
+    """Floating-point operations on all devices, by XLA's count; NaN where it gives none."""
 
 
 def start_state(problem: Problem, params: PyTree[Array]) -> TrainState:
@@ -70,14 +78,29 @@ def start_state(problem: Problem, params: PyTree[Array]) -> TrainState:
     Returns:
         The state.
     """
-    return jax.jit(lambda p: TrainState(jax.tree.map(jnp.copy, p), _transformation(problem).init(p)))(
-        params
-    )
+
+    def start(params: PyTree[Array]) -> TrainState:
+        return TrainState(jax.tree.map(jnp.copy, params), _transformation(problem).init(params))
+
+    return replicate(problem, jax.jit(start)(params))
+
+
+def replicate(problem: Problem, tree: PyTree[Array]) -> PyTree[Array]:
+    """Put arrays on all devices of a problem, wherever they were.
+
+    Args:
+        problem: What is trained, and on what.
+        tree: Arrays.
+
+    Returns:
+        The same arrays, as compiled chunks expect them.
+    """
+    return jax.device_put(tree, NamedSharding(problem.mesh, P()))
 
 
 def compile_chunk(
     problem: Problem, num_steps: int, state: TrainState, *, key: Key
-) -> tuple[Chunk, float]:
+) -> CompiledChunk:
     """Compile a scan over consecutive steps; the state's buffers are reused.
 
     The batch of step ``s`` is drawn from ``fold_in(key, s)``, each sequence from a key
@@ -91,7 +114,7 @@ def compile_chunk(
         key: Root key of the data.
 
     Returns:
-        The compiled chunk and the floating-point operations of one step, by XLA's count.
+        The compiled chunk.
     """
     leaves, structure = jax.tree.flatten(jax.eval_shape(lambda: (state, key)))
     try:
@@ -107,16 +130,19 @@ def _compile(
     problem: Problem,
     num_steps: int,
     leaves: tuple[jax.ShapeDtypeStruct, ...],
-    structure: jax.tree_util.PyTreeDef,
-) -> tuple[Chunk, float]:
+    structure: Hashable,
+) -> CompiledChunk:
     optimiser = _transformation(problem)
-    gradients = _sharded_gradients(problem)
+    gradients = sharded_gradients(problem)
 
     def step(state: TrainState, number: Array, key: Key) -> tuple[TrainState, StepRecord]:
         keys = jax.random.split(jax.random.fold_in(key, number), problem.batch_size)
-        record, grads = gradients(state.params, keys)
+        loss, excess, grads = gradients(state.params, keys)
         updates, opt_state = optimiser.update(grads, state.opt_state, state.params)
-        return TrainState(optax.apply_updates(state.params, updates), opt_state), record
+        params = optax.apply_updates(state.params, updates)
+        finite = jax.tree.map(lambda leaf: jnp.all(jnp.isfinite(leaf)), (loss, params))
+        everything = jnp.all(jnp.stack(jax.tree.leaves(finite)))
+        return TrainState(params, opt_state), StepRecord(loss, excess, everything)
 
     def chunk(state: TrainState, first: Array, key: Key) -> tuple[TrainState, StepRecord]:
         numbers = first + jnp.arange(num_steps)
@@ -133,29 +159,39 @@ def _compile(
     )
     costs = jax.jit(step).lower(*arguments).cost_analysis()
     flops = costs.get("flops", math.nan) if isinstance(costs, dict) else math.nan
-    return jitted.lower(*arguments).compile(), float(flops) * problem.mesh.size
+    compiled = jitted.lower(*arguments).compile()
+    return CompiledChunk(compiled, float(flops) * problem.mesh.size)
 
 
 def _transformation(problem: Problem) -> optax.GradientTransformation:
     return problem.optimiser.build(problem.num_steps)
 
 
-def _sharded_gradients(
+def sharded_gradients(
     problem: Problem,
-) -> Callable[[PyTree[Array], Key], tuple[StepRecord, PyTree[Array]]]:
-    """Spread the batch over devices and average losses and gradients."""
+) -> Callable[[PyTree[Array], Key], tuple[Array, Array, PyTree[Array]]]:
+    """Spread a batch over devices and differentiate its mean loss.
 
-    def loss(params: PyTree[Array], keys: Key) -> tuple[Array, StepRecord]:
+    Means are sums over all devices divided by the number of questions on all devices, so
+    that they do not depend on how the batch is spread.
+
+    Args:
+        problem: What is trained, and on what.
+
+    Returns:
+        Function from trainable arrays and a key for each sequence to the mean loss, the
+        mean excess and the gradient of the loss.
+    """
+
+    def loss(params: PyTree[Array], keys: Key) -> tuple[Array, BatchLosses]:
         network = eqx.combine(params, problem.static)
         batch = jax.vmap(lambda k: problem.model.draw(key=k))(keys)
-        value, excess = batch_losses(
-            network, problem.model, problem.oracle, problem.objective, batch
-        )
-        return value, StepRecord(value, excess)
+        sums = batch_losses(network, problem.model, problem.oracle, problem.objective, batch)
+        return sums.loss, sums
 
-    def gradients(params: PyTree[Array], keys: Key) -> tuple[StepRecord, PyTree[Array]]:
-        grads, record = jax.grad(loss, has_aux=True)(params, keys)
-        return jax.lax.pmean((record, grads), BATCH_AXIS)
+    def gradients(params: PyTree[Array], keys: Key) -> tuple[Array, Array, PyTree[Array]]:
+        grads, sums = jax.lax.psum(jax.grad(loss, has_aux=True)(params, keys), BATCH_AXIS)
+        return jax.tree.map(lambda x: x / sums.num_questions, (sums.loss, sums.excess, grads))
 
     return jax.shard_map(
         gradients,

@@ -1,0 +1,171 @@
+"""All the values that the sites of a program can take, one list a site."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jax.core import Tracer
+from numpyro import distributions as dist
+from scipy.special import roots_jacobi
+
+from bayescmp.program import Program, visit_sites
+
+MAX_SETTINGS = 1_000_000
+"""Largest number of joint settings that enumeration accepts."""
+
+
+@dataclass(frozen=True, eq=False)
+class SettingGrid:
+    """All values of one site: for a continuous one, quadrature nodes with weights."""
+
+    name: str
+    values: np.ndarray
+    """Shape (settings, *site shape)."""
+    log_weights: np.ndarray
+    """Log quadrature weight of each setting; zero for discrete sites."""
+    is_continuous: bool
+
+
+def list_settings(
+    program: Program, *, fixed: Collection[str], num_nodes: int
+) -> tuple[SettingGrid, ...]:
+    """List the settings of every site of a program that is not fixed.
+
+    Args:
+        program: NumPyro program without arguments.
+        fixed: Names of the sites whose values are given.
+        num_nodes: Quadrature nodes for each element of a continuous site.
+
+    Returns:
+        One grid for each other site, in the order of execution.
+
+    Raises:
+        ValueError: If a site cannot be enumerated, or there are too many joint settings.
+    """
+    free: dict[str, tuple[Any, tuple[int, ...]]] = {}
+
+    def visit(name: str, msg: dict[str, Any]) -> None:
+        if name not in fixed:
+            free[name] = (element_law(msg["fn"]), tuple(np.shape(msg["value"])))
+
+    visit_sites(program, visit)
+    sizes = {
+        name: _num_values(name, law, num_nodes) ** _num_elements(law, shape)
+        for name, (law, shape) in free.items()
+    }
+    total = math.prod(sizes.values())
+    if total > MAX_SETTINGS:
+        parts = ", ".join(f"{name}: {_in_words(size)}" for name, size in sizes.items())
+        raise ValueError(
+            f"program: expected at most {MAX_SETTINGS:,} joint settings to enumerate, got "
+            f"{_in_words(total)} ({parts}); use a smaller model, or one with a closed form"
+        )
+    return tuple(_grid(name, law, shape, num_nodes) for name, (law, shape) in free.items())
+
+
+def element_law(fn: Any) -> Any:
+    """Return the law of one element, which plates and event axes repeat.
+
+    Args:
+        fn: Law of a site.
+
+    Returns:
+        The law inside, which is ``fn`` itself where nothing is wrapped around it.
+    """
+    while isinstance(fn, dist.ExpandedDistribution | dist.Independent):
+        fn = fn.base_dist
+    return fn
+
+
+def _num_elements(law: dist.Distribution, shape: tuple[int, ...]) -> int:
+    return math.prod(shape[: len(shape) - len(law.event_shape)])
+
+
+def _num_values(name: str, law: dist.Distribution, num_nodes: int) -> int:
+    """Return the number of values of one element.
+
+    A law may state it as ``support_size``, which spares listing them.
+    """
+    if _interval(law) is not None:
+        return num_nodes
+    size = getattr(law, "support_size", None)
+    return int(_list_values(name, law).shape[0]) if size is None else int(size)
+
+
+def _list_values(name: str, law: dist.Distribution) -> np.ndarray:
+    """Return all values of one element."""
+    if not law.has_enumerate_support:
+        raise ValueError(
+            f"program: site {name!r} with support {law.support} cannot be enumerated; "
+            "expected finitely many values, or numbers between two fixed bounds"
+        )
+    try:
+        values = np.asarray(law.enumerate_support(expand=False))
+    except NotImplementedError as error:
+        raise ValueError(
+            f"program: site {name!r} cannot be enumerated, since its elements can take "
+            "different values; expected the same values for all"
+        ) from error
+    return values.reshape(values.shape[0], *law.event_shape)
+
+
+def _interval(law: Any) -> tuple[float, float] | None:
+    """Return the bounds of a continuous law, where they are fixed and the same for all."""
+    low = _fixed_number(getattr(law.support, "lower_bound", None))
+    high = _fixed_number(getattr(law.support, "upper_bound", None))
+    return None if law.is_discrete or low is None or high is None else (low, high)
+
+
+def _fixed_number(values: Any) -> float | None:
+    """Return a number that is the same for all elements and depends on no draw."""
+    if values is None or isinstance(values, Tracer) or np.ptp(values) > 0.0:
+        return None
+    return float(np.min(values))
+
+
+def _grid(name: str, law: dist.Distribution, shape: tuple[int, ...], num_nodes: int) -> SettingGrid:
+    """List all values of a site, the last element fastest."""
+    interval = _interval(law)
+    if interval is not None:
+        base, log_base = _nodes(law, interval, num_nodes)
+    else:
+        base = _list_values(name, law)
+        log_base = np.zeros(base.shape[0])
+    num_elements = _num_elements(law, shape)
+    numbers = np.indices((base.shape[0],) * num_elements).reshape(num_elements, -1).T
+    return SettingGrid(
+        name=name,
+        values=base[numbers].reshape(-1, *shape),
+        log_weights=log_base[numbers].sum(axis=1),
+        is_continuous=interval is not None,
+    )
+
+
+def _nodes(
+    law: dist.Distribution, interval: tuple[float, float], num_nodes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return quadrature nodes and the logs of their weights.
+
+    Gauss-Legendre, or for a Beta law with fixed parameters Gauss-Jacobi: its weights
+    hold the density, which may be infinite at the bounds, so it is divided out again.
+    """
+    a, b = _beta_parameters(law)
+    nodes, weights = roots_jacobi(num_nodes, b - 1.0, a - 1.0)
+    low, high = interval
+    log_weights = np.log(weights) - (b - 1.0) * np.log1p(-nodes) - (a - 1.0) * np.log1p(nodes)
+    return low + (high - low) * (nodes + 1.0) / 2.0, log_weights + np.log((high - low) / 2.0)
+
+
+def _beta_parameters(law: dist.Distribution) -> tuple[float, float]:
+    """Return a Beta law's fixed parameters, and 1, 1 for every other law."""
+    if not isinstance(law, dist.Beta):
+        return 1.0, 1.0
+    a, b = _fixed_number(law.concentration1), _fixed_number(law.concentration0)
+    return (1.0, 1.0) if a is None or b is None else (a, b)
+
+
+def _in_words(number: int) -> str:
+    """Write a number of settings, which may be too large for a float."""
+    return f"{number:,}" if number < 10**9 else f"10^{math.log10(number):.0f}"
