@@ -46,7 +46,8 @@ def compare(
         The tree that ``bayescmp.schema`` describes, without claims.
 
     Raises:
-        ValueError: If nothing is to be compared, or answers have the wrong shape.
+        ValueError: If nothing is to be compared or there is no rival, or answers have the
+            wrong shape.
 
     Example:
         >>> oracle = bc.derive_oracle(bc.models.Bijection(size=4))
@@ -62,6 +63,8 @@ def compare(
         raise ValueError(f"num_sequences: expected at least 2, got {num_sequences}")
     key_data, key_ladder = jax.random.split(key)
     rungs = standard_ladder(oracle, key=key_ladder) if ladder is None else tuple(ladder)
+    if not rungs:
+        raise ValueError("ladder: expected at least one rival, got none; leave it out for all")
     evaluation = draw_evaluation(oracle, num_sequences, key=key_data)
     laws = [ask(subject, evaluation) for subject in seeds]
     measured = [measure(law, evaluation) for law in laws]

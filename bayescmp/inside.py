@@ -21,11 +21,11 @@ CHUNK = 256
 class InsideView:
     """Means over sequences of what a traced network does inside; information in bits."""
 
-    kl: Float[np.ndarray, "layer position"]
+    kl: Float[np.ndarray, "stream position"]
     """KL from the exact predictive to the logit lens."""
-    kl_to_output: Float[np.ndarray, "layer position"]
+    kl_to_output: Float[np.ndarray, "stream position"]
     """KL from the network's own answer to the logit lens."""
-    rung_kl: Float[np.ndarray, "rung layer"]
+    rung_kl: Float[np.ndarray, "rung stream"]
     """KL from each rung to the logit lens, mean over positions too."""
     attention_entropy: Float[np.ndarray, "layer head input_position"]
     attention_pattern: Float[np.ndarray, "layer head input_position source_position"]

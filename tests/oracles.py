@@ -5,7 +5,7 @@ predictive at every position, and the log probability of all shown by the end of
 """
 
 from collections.abc import Callable
-from itertools import permutations, product
+from itertools import pairwise, permutations, product
 
 import numpy as np
 from scipy import stats
@@ -49,7 +49,7 @@ def hidden_state_answer(
         start = first if restart else 0
         for path in product(range(num_states), repeat=step - start + 1):
             weight = 1.0 / num_states
-            for before, after in zip(path[:-1], path[1:], strict=True):
+            for before, after in pairwise(path):
                 weight *= transition[before, after]
             for time, state in enumerate(path, start):
                 weight *= emission[state, symbols[time]] if time >= first else 1.0

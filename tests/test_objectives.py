@@ -48,6 +48,11 @@ CASES = {
 EVERY_CASE = pytest.mark.parametrize(("model", "enumerate_all"), CASES.values(), ids=CASES)
 
 
+def batch_of(model: AbstractGenerativeModel, **sites) -> bc.Batch:
+    """Make a batch from values of sites."""
+    return model.batch_from_sites({name: jnp.asarray(value) for name, value in sites.items()})
+
+
 def losses_of(
     network: NetworkLike, model: AbstractGenerativeModel, objective: ObjectiveName, batch: bc.Batch
 ) -> BatchLosses:
@@ -64,7 +69,7 @@ def test_both_objectives_have_the_same_expected_gradient(
     with jax.enable_x64(True):
         shapes = transformer_for(model, CONFIGS["learned positions"])
         network = random_like(shapes, np.random.default_rng(0), np.float64)
-        batch = model.batch_from_sites(sites)
+        batch = batch_of(model, **sites)
 
         @jax.jit
         def gradients(objective_is_exact: jax.Array):
@@ -94,7 +99,7 @@ def test_both_objectives_have_the_same_expected_gradient(
 
 def test_on_one_sequence_the_objectives_differ():
     model = beta_bernoulli(LENGTH)
-    batch = model.batch_from_sites({"token": np.array([[1, 1, 0]])})
+    batch = batch_of(model, token=[[1, 1, 0]])
     network = Table(jnp.array([[0.0, 1.0], [0.5, -0.5], [0.2, 0.3]]))
     sampled = losses_of(network, model, "sampled", batch)
     exact = losses_of(network, model, "rao_blackwell", batch)
@@ -107,7 +112,7 @@ def test_on_one_sequence_the_objectives_differ():
 
 def test_the_uniform_answer_loses_the_log_of_the_number_of_outcomes():
     model = Bijection(3)
-    batch = model.batch_from_sites({"key": [[0, 1], [2, 0]], "value": [[1, 2], [0, 1]]})
+    batch = batch_of(model, key=[[0, 1], [2, 0]], value=[[1, 2], [0, 1]])
     network = Table.zeros(model)
     # The first value may be any of three, the second any of two.
     floor = 2 * (np.log(3.0) + np.log(2.0))
@@ -130,7 +135,7 @@ def test_the_exact_answer_has_no_excess_and_loses_the_entropy():
 
     offset = model.layout.outcome_token
     assert offset == 1
-    losses = losses_of(laplace, model, "rao_blackwell", model.batch_from_sites(sites))
+    losses = losses_of(laplace, model, "rao_blackwell", batch_of(model, **sites))
     p = np.array([(1.0 + k) / (2.0 + t) for t in range(LENGTH) for k in range(t + 1)])
     times = [2**LENGTH * math.comb(t, k) / 2**t for t in range(LENGTH) for k in range(t + 1)]
     entropy = np.sum(times * -(p * np.log(p) + (1 - p) * np.log(1 - p)))
@@ -141,7 +146,7 @@ def test_the_exact_answer_has_no_excess_and_loses_the_entropy():
 def test_a_network_may_exclude_impossible_outcomes():
     # Minus infinity where the exact law is zero as well costs nothing and breaks nothing.
     model = Bijection(3)
-    batch = model.batch_from_sites({"key": [[0, 1]], "value": [[2, 0]]})
+    batch = batch_of(model, key=[[0, 1]], value=[[2, 0]])
 
     def after_pair(scale: jax.Array) -> NetworkLike:
         excluded = jnp.array([0.0, 0.0, -jnp.inf])  # the value 2 is used up
@@ -162,7 +167,7 @@ def test_a_network_may_exclude_impossible_outcomes():
 
 def test_questions_that_do_not_count_are_left_out():
     model = beta_bernoulli(LENGTH)
-    batch = model.batch_from_sites({"token": np.array([[1, 1, 0], [0, 1, 1]])})
+    batch = batch_of(model, token=[[1, 1, 0], [0, 1, 1]])
     network = Table(jnp.array([[0.0, 1.0], [0.5, -0.5], [0.2, 0.3]]))
     mask = jnp.array([[True, False, False], [False, False, True]])
     masked = eqx.tree_at(lambda b: b.supervised, batch, mask)
@@ -180,7 +185,7 @@ def test_questions_that_do_not_count_are_left_out():
 
 def test_without_an_oracle_the_excess_is_unknown():
     model = beta_bernoulli(LENGTH)
-    batch = model.batch_from_sites({"token": np.array([[1, 1, 0]])})
+    batch = batch_of(model, token=[[1, 1, 0]])
     losses = batch_losses(Table.zeros(model), model, None, "sampled", batch)
     np.testing.assert_allclose(losses.loss, 3 * np.log(2.0), rtol=1e-6)
     assert jnp.isnan(losses.excess)

@@ -12,6 +12,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Key as KeyArray
 
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
@@ -20,6 +21,9 @@ from bayescmp.oracle import Oracle
 from bayescmp.training.devices import BATCH_AXIS
 from bayescmp.training.objectives import BatchLosses, ObjectiveName, batch_losses
 from bayescmp.training.optimisers import Optimiser
+
+Keys = KeyArray[Array, " sequence"]
+"""A typed key for each sequence of a batch."""
 
 
 class TrainState(eqx.Module):
@@ -169,7 +173,7 @@ def _transformation(problem: Problem) -> optax.GradientTransformation:
 
 def sharded_gradients(
     problem: Problem,
-) -> Callable[[PyTree[Array], Key], tuple[Array, Array, PyTree[Array]]]:
+) -> Callable[[PyTree[Array], Keys], tuple[Array, Array, PyTree[Array]]]:
     """Spread a batch over devices and differentiate its mean loss.
 
     Means are sums over all devices divided by the number of questions on all devices, so
@@ -183,13 +187,13 @@ def sharded_gradients(
         mean excess and the gradient of the loss.
     """
 
-    def loss(params: PyTree[Array], keys: Key) -> tuple[Array, BatchLosses]:
+    def loss(params: PyTree[Array], keys: Keys) -> tuple[Array, BatchLosses]:
         network = eqx.combine(params, problem.static)
         batch = jax.vmap(lambda k: problem.model.draw(key=k))(keys)
         sums = batch_losses(network, problem.model, problem.oracle, problem.objective, batch)
         return sums.loss, sums
 
-    def gradients(params: PyTree[Array], keys: Key) -> tuple[Array, Array, PyTree[Array]]:
+    def gradients(params: PyTree[Array], keys: Keys) -> tuple[Array, Array, PyTree[Array]]:
         grads, sums = jax.lax.psum(jax.grad(loss, has_aux=True)(params, keys), BATCH_AXIS)
         return jax.tree.map(lambda x: x / sums.num_questions, (sums.loss, sums.excess, grads))
 
