@@ -1,8 +1,8 @@
 """Oracles: exact answers for a model's questions, with a certificate."""
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, get_args
 
 import equinox as eqx
@@ -76,7 +76,7 @@ class Oracle(eqx.Module):
                 under this one. Inside a compiled function, where values are unknown, the
                 log evidence of such a sequence is minus infinity.
         """
-        reference = self._over_sequences(self.engine.__call__, batch)
+        reference = _answer(self.engine, self._sites(batch), batch.outcomes.ndim - 1)
         if not isinstance(reference.log_evidence, Tracer):
             reject_impossible(reference)
         return reference
@@ -96,15 +96,11 @@ class Oracle(eqx.Module):
         """
         if window < 1:
             raise ValueError(f"window: expected at least 1, got {window}")
+        return _answer(self.engine, self._sites(batch), batch.outcomes.ndim - 1, window=window)
 
-        def answer(sites: dict[str, Array]) -> Array:
-            return self.engine.windowed(sites, window)
-
-        return self._over_sequences(answer, batch)
-
-    def _over_sequences(self, answer: Callable[[dict[str, Array]], Any], batch: Batch) -> Any:
-        """Answer all sequences at once, or in parts where they would not fit into memory."""
-        layout, *axes = self.model.layout, *batch.outcomes.shape[:-1]
+    def _sites(self, batch: Batch) -> dict[str, Array]:
+        """Return what the engine reads, after a look at whether the batch is the model's."""
+        layout = self.model.layout
         shown = {site.name for site in (*layout.given, *layout.query)}
         if batch.outcomes.shape[-1:] != (layout.length,) or set(batch.shown) != shown:
             raise ValueError(
@@ -112,15 +108,7 @@ class Oracle(eqx.Module):
                 f"{self.model.title()} does, got {batch.outcomes.shape[-1]} that show "
                 f"{sorted(batch.shown)}"
             )
-        sites = self.model.engine_sites(batch)
-        at_once = sequences_at_once(self.engine)
-        if at_once is None or math.prod(axes) <= at_once:
-            for _ in axes:
-                answer = jax.vmap(answer)
-            return answer(sites)
-        flat = {name: x.reshape(-1, *x.shape[len(axes) :]) for name, x in sites.items()}
-        answers = jax.lax.map(answer, flat, batch_size=at_once)
-        return jax.tree.map(lambda x: x.reshape(*axes, *x.shape[1:]), answers)
+        return self.model.engine_sites(batch)
 
 
 def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto") -> Oracle:
@@ -169,6 +157,23 @@ def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto"
             "states the error"
         )
     return _certified(model, enumeration, "enumeration")
+
+
+@eqx.filter_jit
+def _answer(
+    engine: AbstractEngine, sites: dict[str, Array], num_axes: int, *, window: int | None = None
+) -> Any:
+    """Answer all sequences at once, or in parts where they would not fit into memory."""
+    answer = engine if window is None else partial(engine.windowed, window=window)
+    axes = next(iter(sites.values())).shape[:num_axes]
+    at_once = sequences_at_once(engine)
+    if at_once is None or math.prod(axes) <= at_once:
+        for _ in axes:
+            answer = jax.vmap(answer)
+        return answer(sites)
+    flat = {name: x.reshape(-1, *x.shape[num_axes:]) for name, x in sites.items()}
+    answers = jax.lax.map(answer, flat, batch_size=at_once)
+    return jax.tree.map(lambda x: x.reshape(*axes, *x.shape[1:]), answers)
 
 
 def sequences_at_once(engine: AbstractEngine) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,8 @@ from bayescmp.distributions import WithoutReplacement
 from bayescmp.models import Bijection, HiddenMarkov, beta_bernoulli
 
 Sites = dict[str, np.ndarray]
+
+NUM_SEQUENCES = 1_024
 
 # Tuples, not NumPy arrays: JAX 0.12 converts an array that a compiled function has used in
 # 32 bits once and for all, so that the same program in 64 bits computes with 32.
@@ -191,3 +194,14 @@ CASES: dict[str, Case] = {
 def build(name: str) -> bc.AbstractGenerativeModel:
     """Build a case's model once."""
     return CASES[name].make()
+
+
+@cache
+def draw(name: str) -> bc.Batch:
+    """Draw the same sequences of a case for every test, once."""
+    return eqx.filter_jit(build(name).sample)(NUM_SEQUENCES, key=jax.random.key(17))
+
+
+def first(name: str, num: int) -> bc.Batch:
+    """Return the first few of them."""
+    return jax.tree.map(lambda x: x[:num], draw(name))

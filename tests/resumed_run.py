@@ -19,8 +19,10 @@ from bayescmp.models import Bijection
 from bayescmp.training.loop import Training
 
 MODEL = Bijection(3)
-# Chunks of 5 end at 5, 10, ... and 203; checkpoints fall on 10, 20, ... and 203.
-TRAINING = Training(num_steps=203, batch_size=8, chunk_size=5, checkpoint_every=7)
+# Chunks of 5 end at 5, 10, 15, ...; checkpoints fall on 10, 20, 30, ...
+TRAINING = Training(
+    num_steps=200, batch_size=8, chunk_size=5, checkpoint_every=7, optimiser=bc.AdamW()
+)
 
 
 def run(path: Path | None, **changes) -> bc.Fit:

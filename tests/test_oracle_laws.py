@@ -12,7 +12,6 @@ from cases import CASES
 
 import bayescmp as bc
 
-NUM_SEQUENCES = 1_024
 NUM_JUDGED = 8
 EXACT = 1e-10
 """Relative error of exact work in float64: some thousand operations of 2e-16 each."""
@@ -44,11 +43,6 @@ def refer(oracle: bc.Oracle, batch: bc.Batch) -> bc.Reference:
     return oracle(batch)
 
 
-@cache
-def draw(name: str) -> bc.Batch:
-    return eqx.filter_jit(cases.build(name).sample)(NUM_SEQUENCES, key=jax.random.key(17))
-
-
 def widen(batch: bc.Batch) -> bc.Batch:
     """Return the batch with the same real numbers in 64 bits."""
     return jax.tree.map(lambda x: x.astype(float) if x.dtype.kind == "f" else x, batch)
@@ -56,7 +50,7 @@ def widen(batch: bc.Batch) -> bc.Batch:
 
 @cache
 def answers(name: str) -> Answers:
-    batch = draw(name)
+    batch = cases.draw(name)
     oracle = bc.derive_oracle(cases.build(name))
     with jax.enable_x64(True):
         reference, one, whole = answer(oracle, widen(batch))
@@ -73,7 +67,7 @@ def answers(name: str) -> Answers:
 
 def sites_of(name: str, sequence: int) -> cases.Sites:
     """Return the engine's sites of one sequence as plain arrays in 64 bits."""
-    sites = cases.build(name).engine_sites(draw(name))
+    sites = cases.build(name).engine_sites(cases.draw(name))
     arrays = {key: np.asarray(value[sequence]) for key, value in sites.items()}
     return {key: x.astype(np.float64) if x.dtype.kind == "f" else x for key, x in arrays.items()}
 

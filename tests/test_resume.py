@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import resumed_run
 from resumed_run import MODEL, TRAINING
-from small_networks import transformer_for
+from small_networks import Table, transformer_for
 
 import bayescmp as bc
 from bayescmp.models import beta_bernoulli
@@ -24,7 +24,7 @@ from bayescmp.training.checkpoint import read_header
 from bayescmp.training.interrupt import listen_for_stop
 
 # 23 steps in chunks of 5, so that the last chunk is shorter; checkpoints at 10, 20 and 23.
-SHORT = dataclasses.replace(TRAINING, num_steps=23)
+SHORT = dataclasses.replace(TRAINING, num_steps=23, optimiser=bc.Muon())
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +93,12 @@ def test_ctrl_c_without_a_checkpoint_says_that_nothing_was_saved(monkeypatch: py
 
 def test_the_second_ctrl_c_interrupts_at_once_and_the_handler_goes_away():
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), listen_for_stop() as stop:
+    with listen_for_stop() as stop:
         assert not stop
         signal.raise_signal(signal.SIGINT)
         assert stop
-        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -213,5 +214,5 @@ def test_a_diverged_run_keeps_its_last_good_checkpoint(tmp_path: Path):
         SHORT, chunk_size=1, checkpoint_every=1, optimiser=bc.AdamW(learning_rate=1e38, warmup=0.0)
     )
     with pytest.raises(TrainingDivergedError, match=r"the checkpoint of step \d is kept$"):
-        resumed_run.run(path, training=wild)
+        bc.fit(Table.zeros(MODEL), MODEL, key=jax.random.key(0), training=wild, checkpoint=path)
     assert 1 <= read_header(path)["step"] < 9

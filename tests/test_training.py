@@ -14,7 +14,6 @@ from jaxtyping import Array, Float
 from small_networks import Table, transformer_for
 
 import bayescmp as bc
-from bayescmp import measures
 from bayescmp.models import Bijection, beta_bernoulli
 from bayescmp.training import TrainingDivergedError, steps
 from bayescmp.training.devices import BATCH_AXIS, batch_mesh
@@ -48,7 +47,7 @@ def test_the_same_key_gives_the_same_bits_and_another_does_not():
 def test_golden_losses():
     # Numbers of the first run ever. They may change when the data, the initial weights, an
     # optimiser's defaults or JAX's random numbers change on purpose; say so in the changelog.
-    golden = [1.136289, 1.107373, 1.134643, 1.094148]
+    golden = [1.136289, 1.107373, 1.132954, 1.088030]
     np.testing.assert_allclose(fit_small().loss[:4], golden, rtol=1e-4)
 
 
@@ -147,16 +146,14 @@ def test_learns_a_coin():
     result = fit(network, model, oracle, key=jax.random.key(0), training=training, progress=False)
     assert result.objective == "rao_blackwell"
     tosses = np.array(list(itertools.product([0, 1], repeat=length)))
-    batch = model.batch_from_sites({"token": jnp.asarray(tosses)})
-    exact = oracle(batch).log_predictive
-    answers = result.network(batch.inputs)[:, model.asked_positions]
-    kl = measures.kl(exact, jax.nn.log_softmax(answers))
-    untrained = measures.kl(exact, jax.nn.log_softmax(network(batch.inputs)))
-    # Over all sequences alike, rare ones too; runs end near 1e-4 nats.
-    assert kl.mean() < 1e-3
-    assert untrained.mean() > 0.03
-    print(kl.mean(), result.excess[-50:].mean())
-    assert np.mean(result.excess[-50:]) < 1e-3
+    inputs = model.batch_from_sites({"token": jnp.asarray(tosses)}).inputs
+    answers = jax.nn.softmax(result.network(inputs)[:, model.asked_positions])
+    ones = np.cumsum(tosses, axis=1) - tosses
+    laplace = (1.0 + ones) / (2.0 + np.arange(length))
+    # Runs end with probabilities off by some 1e-5; an untrained network is off by 0.2.
+    np.testing.assert_allclose(answers[..., 1], laplace, atol=1e-3)
+    assert result.excess[0] > 0.03
+    assert np.mean(result.excess[-50:]) < 1e-5
 
 
 def test_what_a_fit_tells():
