@@ -33,7 +33,8 @@ class AbstractEngine(eqx.Module):
 
         Remembered are the prompt, the current query and, where outcomes are revealed, the
         last ``window`` revealed outcomes with their queries; where nothing is revealed,
-        the last ``window`` queries, the current one among them.
+        the last ``window`` queries, the current one among them. The position is known: what
+        stands before the window is summed out, as if it had not been seen.
 
         Args:
             sites: Values of all given, query and outcome sites, by name.

@@ -6,21 +6,19 @@ over the settings that agree with what was shown.
 """
 
 import math
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float
 from numpyro.infer.util import compute_log_probs
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.settings import SettingGrid, list_settings
+from bayescmp.exact.settings import SettingGrid, list_settings, reject_dependent
 from bayescmp.layout import Layout
-from bayescmp.program import Program, Site, trace_program, visit_sites
+from bayescmp.program import Program, Site
 from bayescmp.records import Reference
 
 CHUNK = 4_096
@@ -60,7 +58,7 @@ class EnumerationEngine(AbstractEngine):
         self.layout = layout
         fixed = {site.name for site in (*layout.given, *self._continuous_queries)}
         self.grids = list_settings(program, fixed=fixed, num_nodes=num_nodes)
-        _reject_dependent(program, layout, fixed)
+        reject_dependent(program, layout, fixed)
 
     @property
     def num_settings(self) -> int:
@@ -235,29 +233,3 @@ def _constant(values: np.ndarray) -> Array:
     """
     dtype = jnp.result_type(float) if values.dtype.kind == "f" else values.dtype
     return jnp.asarray(values.astype(dtype))
-
-
-def _reject_dependent(program: Program, layout: Layout, fixed: set[str]) -> None:
-    """Check that continuous queries depend on nothing but what is fixed."""
-    names = {site.name for site in layout.query if site.name in fixed}
-    if not names:
-        return
-    messages = trace_program(program, key=jax.random.key(0))
-    values = {name: messages[name]["value"] for name in fixed}
-
-    def visit(name: str, msg: dict[str, Any]) -> None:
-        if name not in names:
-            return
-        log_density = msg["fn"].log_prob(msg["value"])
-        if isinstance(log_density, Tracer):
-            raise ValueError(
-                f"query: expected a continuous site whose law depends on nothing that is asked "
-                f"or hidden, got {name!r}; enumeration cannot condition on it"
-            )
-        if np.shape(log_density)[:1] != (layout.length,):
-            raise ValueError(
-                f"query: expected a density for each of {layout.length} positions, got shape "
-                f"{np.shape(log_density)} for site {name!r}; draw it inside a plate"
-            )
-
-    visit_sites(program, visit, substituted=values)

@@ -5,12 +5,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from jax.core import Tracer
 from numpyro import distributions as dist
 from scipy.special import roots_jacobi
 
-from bayescmp.program import Program, visit_sites
+from bayescmp.layout import Layout
+from bayescmp.program import Program, trace_program, visit_sites
 
 MAX_SETTINGS = 1_000_000
 """Largest number of joint settings that enumeration accepts."""
@@ -63,6 +65,41 @@ def list_settings(
             f"{_in_words(total)} ({parts}); use a smaller model, or one with a closed form"
         )
     return tuple(_grid(name, law, shape, num_nodes) for name, (law, shape) in free.items())
+
+
+def reject_dependent(program: Program, layout: Layout, fixed: Collection[str]) -> None:
+    """Check that continuous queries depend on nothing but what is fixed.
+
+    Args:
+        program: NumPyro program without arguments.
+        layout: The program's layout.
+        fixed: Names of the sites whose values are given.
+
+    Raises:
+        ValueError: If one depends on a free site, or has no density for each position.
+    """
+    names = {site.name for site in layout.query if site.name in fixed}
+    if not names:
+        return
+    messages = trace_program(program, key=jax.random.key(0))
+    values = {name: messages[name]["value"] for name in fixed}
+
+    def visit(name: str, msg: dict[str, Any]) -> None:
+        if name not in names:
+            return
+        log_density = msg["fn"].log_prob(msg["value"])
+        if isinstance(log_density, Tracer):
+            raise ValueError(
+                f"query: expected a continuous site whose law depends on nothing that is asked "
+                f"or hidden, got {name!r}; enumeration cannot condition on it"
+            )
+        if np.shape(log_density)[:1] != (layout.length,):
+            raise ValueError(
+                f"query: expected a density for each of {layout.length} positions, got shape "
+                f"{np.shape(log_density)} for site {name!r}; draw it inside a plate"
+            )
+
+    visit_sites(program, visit, substituted=values)
 
 
 def element_law(fn: Any) -> Any:
