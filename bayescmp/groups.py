@@ -215,13 +215,12 @@ def training_group(fits: Sequence[Fit]) -> xr.Dataset:
         The group ``/training``.
     """
     first, training = fits[0], fits[0].training
-    steps = np.unique(
-        np.linspace(0, training.num_steps - 1, min(training.num_steps, MAX_STEPS_KEPT)).astype(int)
-    )
+    num_steps = min(len(fit.loss) for fit in fits)  # a run that diverged ended early
+    steps = np.unique(np.linspace(0, num_steps - 1, min(num_steps, MAX_STEPS_KEPT)).astype(int))
     schedule = rate(training.optimiser, training.num_steps)
     rates = [np.asarray(schedule(int(step))) for step in steps]
     optimiser = {"name": type(training.optimiser).__name__, **asdict(training.optimiser)}
-    num_sequences = training.num_steps * training.batch_size
+    num_sequences = num_steps * training.batch_size
     return make_dataset(
         "/training",
         {
@@ -234,11 +233,11 @@ def training_group(fits: Sequence[Fit]) -> xr.Dataset:
             "objective": first.objective,
             "optimiser": optimiser,
             "batch_size": training.batch_size,
-            "num_steps": training.num_steps,
+            "num_steps": num_steps,
             "num_sequences_seen": num_sequences,
-            "num_tokens_seen": training.num_steps * first.tokens_per_step,
+            "num_tokens_seen": num_steps * first.tokens_per_step,
             "flops_per_step": first.flops_per_step,
-            "flops_total": first.flops_per_step * training.num_steps * len(fits),
+            "flops_total": first.flops_per_step * num_steps * len(fits),
             "seconds": [fit.seconds for fit in fits],
             "devices": f"{first.num_devices} x {jax.local_devices()[0].device_kind}",
             "num_parameters": first.num_parameters,

@@ -195,3 +195,25 @@ def test_unsupervised_positions_are_masked(bijection_oracle: bc.Oracle):
     positions = np.arange(SIZE - 2)
     expected = np.log2(SIZE / (SIZE - positions)).mean()
     np.testing.assert_allclose(measured.means["mean_kl"], expected, rtol=1e-12)
+
+
+def test_a_run_that_diverged_keeps_the_history_it_has(bijection_oracle: bc.Oracle):
+    network = bc.Transformer.for_model(bijection_oracle.model, SMALL, key=jax.random.key(0))
+    short = np.full(3, np.nan, np.float32)
+    result = bc.Fit(
+        network=network,
+        outcome="diverged",
+        training=bc.Training(num_steps=100),
+        objective="rao_blackwell",
+        loss=short,
+        excess=short,
+        seconds=1.0,
+        flops_per_step=1.0,
+        tokens_per_step=1,
+        num_devices=1,
+        num_parameters=1,
+    )
+    key = jax.random.key(0)
+    tree = bc.compare(network, bijection_oracle, key=key, num_sequences=8, fits=[result])
+    assert tree["/training"].attrs["num_steps"] == 3
+    assert np.isnan(tree["/training/loss"].values).all()
