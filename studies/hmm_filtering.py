@@ -35,7 +35,7 @@ class Config:
     num_layers: int = 3
     model_size: int = 64
     num_heads: int = 4
-    steps: int = 4_000
+    steps: int = 5_200
     batch_size: int = 64
     learning_rate: float = 2e-2
     seeds: int = 5

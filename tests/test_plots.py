@@ -219,3 +219,8 @@ def test_one_seed_has_no_known_interval() -> None:
 
 def test_text_is_made_fit_for_one_line() -> None:
     assert clean_text(" a\n b\x00c ") == "a b\N{REPLACEMENT CHARACTER}c"
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_notebook_shows_a_figure_by_itself(name: str) -> None:
+    assert getattr(bayescmp.plots, name)(synthetic_tree())._repr_png_().startswith(b"\x89PNG")

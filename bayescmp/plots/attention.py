@@ -12,6 +12,7 @@ from bayescmp.plots.axes import (
     TITLE_RISE,
     WIDTH,
     Room,
+    ShownFigure,
     count_axis,
     house_style,
     title_panel,
@@ -61,7 +62,7 @@ def plot_attention(tree: xr.DataTree) -> Figure:
         side = min(side, 1.5)
         top, bottom = 0.58, KEY_ROOM.above + KEY_ROOM.height + KEY_ROOM.below + 0.46
         total = top + num_blocks * (side + gap) + bottom
-        figure = Figure(figsize=(WIDTH, total))
+        figure = ShownFigure(figsize=(WIDTH, total))
         for row in range(num_blocks):
             for column in range(num_heads):
                 x, y = LEFT + column * (side + gap), total - top - (row + 1) * side - row * gap
@@ -143,7 +144,7 @@ def _grid(rows: int, columns: int, num: int, height: float) -> tuple[list[Axes],
     room, left, gap = Room(height, above=0.1), 0.34, 0.12
     total = 0.3 + rows * (room.above + room.height + room.below)
     width = (WIDTH - left - 0.1 - gap * (columns - 1)) / columns
-    figure, panels = Figure(figsize=(WIDTH, total)), []
+    figure, panels = ShownFigure(figsize=(WIDTH, total)), []
     for index in range(num):
         row, column = divmod(index, columns)
         x = left + column * (width + gap)

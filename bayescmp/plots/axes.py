@@ -1,6 +1,7 @@
 """Panels, scales and labels that every figure shares."""
 
 import contextlib
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,9 @@ FONT_SIZE = 9.5
 """Size of all text in figures, in points."""
 
 POINTS = 72.0
+
+SHOWN_DPI = 110
+"""Dots per inch of a figure that a notebook shows."""
 
 TITLE_RISE = 0.1
 """Distance of a title from the panel below it, in inches."""
@@ -81,6 +85,21 @@ KEY_ROOM = Room(0.11, above=0.06, below=0.28)
 """Room for the key of a heat map."""
 
 
+class ShownFigure(Figure):
+    """A figure that Jupyter displays without pyplot or any set-up.
+
+    matplotlib registers a display for figures once its inline backend is active, which
+    means global state; a figure that draws itself needs none.
+    """
+
+    def _repr_png_(self) -> bytes:
+        """Draw the figure on white, as IPython asks for it."""
+        buffer = io.BytesIO()
+        with house_style():
+            self.savefig(buffer, format="png", dpi=SHOWN_DPI, facecolor="white")
+        return buffer.getvalue()
+
+
 def stacked_panels(
     rooms: Sequence[Room], *, left: float = 0.56, right: float = 0.14
 ) -> tuple[Figure, list[Axes]]:
@@ -95,7 +114,7 @@ def stacked_panels(
         The figure and its panels.
     """
     total = sum(room.above + room.height + room.below for room in rooms)
-    figure = Figure(figsize=(WIDTH, total))
+    figure = ShownFigure(figsize=(WIDTH, total))
     panels, top = [], total
     for room in rooms:
         bottom = top - room.above - room.height
