@@ -2,7 +2,7 @@
 
 import abc
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import equinox as eqx
@@ -134,12 +134,12 @@ class AbstractGenerativeModel(eqx.Module):
             Values by name, with the batch's axes in front.
         """
         outcome = self.layout.outcome
-        return {**batch.shown, outcome.name: batch.outcomes + outcome.lowest}
+        return {outcome.name: batch.outcomes + outcome.lowest, **batch.shown}
 
     def _example(self, sites: dict[str, Array]) -> Batch:
         layout = self.layout
         asked = layout.outcome.name
-        shown = {site.name for site in (*layout.given, *layout.query)}
+        shown = {site.name for site in layout.kept_sites}
         return Batch(
             inputs=layout.encode(sites),
             outcomes=layout.outcome_indices(sites),
@@ -170,6 +170,7 @@ class GenerativeModel(AbstractGenerativeModel):
     given: tuple[str, ...] = eqx.field(static=True)
     query: tuple[str, ...] = eqx.field(static=True)
     reveal: bool = eqx.field(static=True)
+    edges: tuple[float, ...] = eqx.field(static=True)
     arguments: tuple[tuple[str, object], ...] = eqx.field(static=True)
     name: str = eqx.field(static=True)
 
@@ -182,6 +183,7 @@ class GenerativeModel(AbstractGenerativeModel):
         given: tuple[str, ...] = (),
         query: tuple[str, ...] = (),
         reveal: bool = True,
+        edges: Sequence[float] = (),
         arguments: Mapping[str, object] | None = None,
         name: str | None = None,
     ) -> None:
@@ -195,6 +197,8 @@ class GenerativeModel(AbstractGenerativeModel):
             given: Sites shown whole in the prompt.
             query: Sites shown at each step before the question.
             reveal: Whether the answer is shown before the next step.
+            edges: Inner edges of the bins of a continuous outcome, which is asked by its
+                bin and shown as a number.
             arguments: Further arguments of the function, hashable.
             name: Name for tables; the function's own name by default.
 
@@ -219,6 +223,7 @@ class GenerativeModel(AbstractGenerativeModel):
         self.given = tuple(given)
         self.query = tuple(query)
         self.reveal = reveal
+        self.edges = tuple(float(edge) for edge in edges)
         self.arguments = tuple(sorted((arguments or {}).items()))
         self.name = name or getattr(function, "__name__", "program").replace("_", " ")
         inspect.signature(function).bind(**self._keywords())
@@ -229,7 +234,7 @@ class GenerativeModel(AbstractGenerativeModel):
 
     def questions(self) -> Questions:
         """Say which sites are shown and which one is asked."""
-        return Questions(self.outcome, self.given, self.query, self.reveal)
+        return Questions(self.outcome, self.given, self.query, self.reveal, self.edges)
 
     def closed_form(self) -> AbstractEngine | None:
         """Return nothing: a plain function comes without a hand-written answer."""

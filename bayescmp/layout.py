@@ -12,10 +12,15 @@ bijection                                   key           yes
 filtering in an HMM    transition,emission  symbol        no
 regression                                  x             yes
 =====================  ===================  ============  ========
+
+A continuous outcome is asked by the bin it falls into, between ``edges``, and is shown as
+the number it is.
 """
 
+import math
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +42,8 @@ class Questions:
     """Sites shown at each step before the question."""
     reveal: bool = True
     """Whether the answer is shown before the next step."""
+    edges: tuple[float, ...] = ()
+    """Inner edges of the bins of a continuous outcome; bin ``k`` ends with ``edges[k]``."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class Layout:
     given: tuple[Site, ...]
     query: tuple[Site, ...]
     reveal: bool
+    edges: tuple[float, ...] = ()
 
     @property
     def length(self) -> int:
@@ -55,8 +63,14 @@ class Layout:
 
     @property
     def num_outcomes(self) -> int:
-        """Number of values that the asked site can take."""
-        return self.outcome.num_values or 0
+        """Number of values that the asked site can take, or of its bins."""
+        return len(self.edges) + 1 if self.edges else self.outcome.num_values or 0
+
+    @property
+    def kept_sites(self) -> tuple[Site, ...]:
+        """Sites whose values a batch keeps as shown: more than the outcome's index tells."""
+        binned = (self.outcome,) if self.edges and self.reveal else ()
+        return (*self.given, *self.query, *binned)
 
     @property
     def shown_sites(self) -> tuple[Site, ...]:
@@ -121,8 +135,12 @@ class Layout:
         return self._offsets()[self.outcome.name] if self.reveal and self.uses_tokens else None
 
     def outcome_indices(self, sites: dict[str, Array]) -> Int[Array, " position"]:
-        """Return the asked values of one example as indices from zero."""
-        return (sites[self.outcome.name] - self.outcome.lowest).astype(jnp.int32)
+        """Return the asked values of one example as indices from zero, or their bins."""
+        values = sites[self.outcome.name]
+        if self.edges:
+            edges = jnp.array(self.edges, values.dtype)
+            return jnp.searchsorted(edges, values, method="compare_all").astype(jnp.int32)
+        return (values - self.outcome.lowest).astype(jnp.int32)
 
     def encode(
         self, sites: dict[str, Array]
@@ -148,7 +166,7 @@ class Layout:
             for group in self.header
         ]
         if self.has_start:
-            header.insert(0, jnp.zeros(1, jnp.int32))
+            header.insert(0, self._start())
         turns = [code(site, sites[site.name], offsets[site.name]) for site in self.query]
         if self.reveal:
             name = self.outcome.name
@@ -186,6 +204,12 @@ class Layout:
             start += (site.num_values or 0) if self.uses_tokens else _block_size(site, is_given)
         return offsets
 
+    def _start(self) -> Array:
+        """Return the start token, or the vector that stands for it."""
+        if self.uses_tokens:
+            return jnp.zeros(1, jnp.int32)
+        return jax.nn.one_hot(jnp.zeros(1, jnp.int32), self.input_size)
+
     def _encode_tokens(self, site: Site, value: Array, offset: int) -> Array:
         return (jnp.ravel(value) - site.lowest + offset).astype(jnp.int32)
 
@@ -213,9 +237,9 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
         The layout.
 
     Raises:
-        ValueError: If a named site is missing, the outcome has no finite support, a site
-            asked or shown at each step has no axis of the right length, or no step shows
-            anything.
+        ValueError: If a named site is missing, the outcome has neither finite support nor
+            bins, edges do not rise, a site asked or shown at each step has no axis of the
+            right length, or no step shows anything.
     """
     roles = [("outcome", questions.outcome)]
     roles += [("given", name) for name in questions.given]
@@ -231,18 +255,14 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
     if len(set(names)) < len(names):
         raise ValueError(f"outcome, given, query: expected different sites, got {names}")
     outcome = sites[questions.outcome]
-    if outcome.num_values is None:
-        raise ValueError(
-            f"outcome: expected a site with finitely many values, got {outcome.name!r} with "
-            f"support {outcome.support}; bin a continuous outcome inside the program"
-        )
+    _reject_edges(outcome, questions.edges)
     for site in (outcome, *(sites[name] for name in questions.query)):
         if not site.shape or site.shape[0] != (outcome.shape or (0,))[0] or site.shape[0] < 1:
             raise ValueError(
                 f"outcome, query: expected site {site.name!r} to have one element for each "
                 f"position, got shape {site.shape} beside outcome shape {outcome.shape}"
             )
-        if len(site.shape) != 1 and site.num_values is not None:
+        if len(site.shape) != 1 and (site.num_values is not None or site is outcome):
             raise ValueError(
                 f"outcome, query: expected one value at each position, got shape {site.shape} "
                 f"for site {site.name!r}"
@@ -257,7 +277,25 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
         given=tuple(sites[name] for name in questions.given),
         query=tuple(sites[name] for name in questions.query),
         reveal=questions.reveal,
+        edges=questions.edges,
     )
+
+
+def _reject_edges(outcome: Site, edges: tuple[float, ...]) -> None:
+    """Check that a finite outcome has no bins, and a continuous one has."""
+    if outcome.num_values is not None and edges:
+        raise ValueError(
+            f"edges: expected none for an outcome with {outcome.num_values} values, got {edges}"
+        )
+    if outcome.num_values is None and not edges:
+        raise ValueError(
+            f"outcome: expected a site with finitely many values, got {outcome.name!r} with "
+            f"support {outcome.support}; give edges= to ask for the bin of a continuous outcome"
+        )
+    if any(not math.isfinite(edge) for edge in edges) or any(
+        high <= low for low, high in pairwise(edges)
+    ):
+        raise ValueError(f"edges: expected finite numbers that rise, got {edges}")
 
 
 def _num_rows(site: Site) -> int:

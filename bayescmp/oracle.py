@@ -101,7 +101,7 @@ class Oracle(eqx.Module):
     def _sites(self, batch: Batch) -> dict[str, Array]:
         """Return what the engine reads, after a look at whether the batch is the model's."""
         layout = self.model.layout
-        shown = {site.name for site in (*layout.given, *layout.query)}
+        shown = {site.name for site in layout.kept_sites}
         if batch.outcomes.shape[-1:] != (layout.length,) or set(batch.shown) != shown:
             raise ValueError(
                 f"batch: expected {layout.length} positions that show {sorted(shown)}, as "

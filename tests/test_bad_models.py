@@ -60,7 +60,7 @@ def test_continuous_outcomes():
     message = raised(ValueError, lambda: model_of(dist.Normal(0.0, 1.0)))
     assert message == (
         "outcome: expected a site with finitely many values, got 'token' with support Real(); "
-        "bin a continuous outcome inside the program"
+        "give edges= to ask for the bin of a continuous outcome"
     )
 
 

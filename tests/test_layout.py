@@ -1,5 +1,7 @@
 """Layouts: every input position of four tasks by hand, and what holds for all of them."""
 
+import math
+
 import cases
 import jax
 import jax.numpy as jnp
@@ -179,3 +181,53 @@ def test_a_network_reads_nothing_before_it_is_shown(name):
         mixed[outcome] = jnp.concatenate([ours[outcome][:step], theirs[outcome][step:]])
         inputs = model.batch_from_sites(mixed).inputs
         np.testing.assert_array_equal(inputs[: asked + 1], batches[0].inputs[: asked + 1])
+
+
+def line(length: int) -> None:
+    slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+    with numpyro.plate("position", length):
+        x = numpyro.sample("x", dist.Normal(0.0, 1.0))
+        numpyro.sample("y", dist.Normal(slope * x, 0.5))
+
+
+def noise(length: int) -> None:
+    with numpyro.plate("position", length):
+        numpyro.sample("y", dist.Normal(0.0, 1.0))
+
+
+def test_a_continuous_outcome_is_asked_by_its_bin_and_shown_as_a_number():
+    model = bc.GenerativeModel(line, "y", query=("x",), length=3, edges=(-1.0, 0.0, 1.0))
+    y = jnp.array([-1.0, 0.25, 7.0])
+    batch = model.batch_from_sites({"x": jnp.array([0.5, -0.5, 2.0]), "y": y})
+    assert model.num_outcomes == 4
+    np.testing.assert_array_equal(batch.outcomes, [0, 2, 3])  # an edge closes the bin below it
+    assert set(batch.shown) == {"x", "y"}
+    np.testing.assert_array_equal(model.engine_sites(batch)["y"], y)
+    # x, y, x, y, x: each with its value and a flag of its own, and never the last answer.
+    expected = [[0.5, 1, 0, 0], [0, 0, -1.0, 1], [-0.5, 1, 0, 0], [0, 0, 0.25, 1], [2.0, 1, 0, 0]]
+    np.testing.assert_array_equal(batch.inputs, expected)
+
+
+def test_a_start_vector_stands_before_continuous_outcomes():
+    model = bc.GenerativeModel(noise, "y", length=2, edges=(0.0,))
+    batch = model.batch_from_sites({"y": jnp.array([0.5, -0.5])})
+    np.testing.assert_array_equal(batch.inputs, [[1, 0, 0], [0, 0.5, 1]])
+
+
+@pytest.mark.parametrize(
+    ("edges", "words"),
+    [((), "give edges="), ((1.0, 0.0), "that rise"), ((0.0, math.inf), "finite numbers")],
+)
+def test_bins_that_do_not_fit_a_continuous_outcome(edges, words):
+    with pytest.raises(ValueError, match=words):
+        bc.GenerativeModel(noise, "y", length=2, edges=edges)
+
+
+def toss(length: int) -> None:
+    with numpyro.plate("position", length):
+        numpyro.sample("token", dist.Bernoulli(0.5))
+
+
+def test_a_finite_outcome_takes_no_bins():
+    with pytest.raises(ValueError, match="expected none for an outcome with 2 values"):
+        bc.GenerativeModel(toss, "token", length=2, edges=(0.5,))

@@ -51,9 +51,15 @@ class EnumerationEngine(AbstractEngine):
             num_nodes: Quadrature nodes for each continuous latent.
 
         Raises:
-            ValueError: If a site cannot be enumerated, there are too many settings, or a
-                query with infinitely many values depends on a site that is not given.
+            ValueError: If a site cannot be enumerated (a binned outcome is none that can),
+                there are too many settings, or a query with infinitely many values depends
+                on a site that is not given.
         """
+        if layout.edges:
+            raise ValueError(
+                f"engine: expected finitely many outcomes to enumerate, got the continuous "
+                f"{layout.outcome.name!r}, which is shown as a number"
+            )
         self.program = program
         self.layout = layout
         fixed = {site.name for site in (*layout.given, *self._continuous_queries)}
