@@ -3,28 +3,24 @@
 import math
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.conjugate import find_beta_bernoulli
+from bayescmp.exact.elimination_engine import EliminationEngine
 from bayescmp.exact.enumeration import EnumerationEngine
+from bayescmp.exact.forward import ForwardEngine
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.records import Batch, Reference
-
-EngineName = Literal["auto", "closed form", "conjugate", "enumeration"]
+from bayescmp.selection import EngineName, choose_engine
 
 MAX_BYTES = 2**28
 """Rough size of the arrays that enumeration may fill at once."""
-
-QUADRATURE_TRIALS = 64
-"""Sequences on which two quadrature resolutions are compared."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +110,10 @@ class Oracle(eqx.Module):
 def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto") -> Oracle:
     """Find an exact way to answer a model's questions.
 
-    Tried in this order: the model's hand-written closed form, conjugate updating found
-    on the trace, enumeration of all joint settings.
+    Tried in this order: the model's hand-written closed form, conjugate updating found on the
+    trace, one pass forwards or variable elimination over a program with discrete latents,
+    enumeration of all joint settings, and quadrature over one or two continuous latents
+    where its error is below 1e-6 nats.
 
     Args:
         model: Generative model.
@@ -132,31 +130,15 @@ def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto"
         >>> derive_oracle(Bijection(size=20)).certificate.exact
         True
     """
-    if engine not in get_args(EngineName):
-        raise ValueError(f"engine: expected one of {get_args(EngineName)}, got {engine!r}")
-    if engine in ("auto", "closed form"):
-        found = model.closed_form()
-        if found is not None:
-            return _certified(model, found, "closed form")
-        if engine == "closed form":
-            raise ValueError(f"engine: {model.title()} has no closed form; use engine='auto'")
-    if engine in ("auto", "conjugate"):
-        found = find_beta_bernoulli(model.program, model.layout)
-        if found is not None:
-            return _certified(model, found, "conjugate")
-        if engine == "conjugate":
-            raise ValueError(
-                f"engine: found no conjugate structure in {model.title()}; expected one Beta "
-                "site that is the probability of every Bernoulli outcome"
-            )
-    enumeration = EnumerationEngine(model.program, model.layout)
-    if engine == "auto" and not enumeration.is_exact:
-        raise ValueError(
-            f"model: no exact engine for {model.title()}: it has a continuous latent without "
-            "known conjugacy; engine='enumeration' replaces it by quadrature nodes and "
-            "states the error"
-        )
-    return _certified(model, enumeration, "enumeration")
+    choice = choose_engine(model, engine)
+    certificate = Certificate(
+        engine=choice.name,
+        exact=choice.exact,
+        reason=choice.engine.reason(),
+        sites=tuple(choice.engine.treatment().items()),
+        error=choice.error,
+    )
+    return Oracle(model=model, engine=choice.engine, certificate=certificate)
 
 
 @eqx.filter_jit
@@ -166,7 +148,7 @@ def _answer(
     """Answer all sequences at once, or in parts where they would not fit into memory."""
     answer = engine if window is None else partial(engine.windowed, window=window)
     axes = next(iter(sites.values())).shape[:num_axes]
-    at_once = sequences_at_once(engine)
+    at_once = sequences_at_once(engine, windowed=window is not None)
     if at_once is None or math.prod(axes) <= at_once:
         for _ in axes:
             answer = jax.vmap(answer)
@@ -176,44 +158,23 @@ def _answer(
     return jax.tree.map(lambda x: x.reshape(*axes, *x.shape[1:]), answers)
 
 
-def sequences_at_once(engine: AbstractEngine) -> int | None:
+def sequences_at_once(engine: AbstractEngine, *, windowed: bool = False) -> int | None:
     """Return how many sequences fit into memory together.
 
     Args:
         engine: Engine that answers for one sequence at a time.
+        windowed: Whether it answers from windows, which may take more.
 
     Returns:
         At least one; None where an engine takes next to no memory.
     """
-    if not isinstance(engine, EnumerationEngine):
+    if isinstance(engine, ForwardEngine) and windowed:
+        size = engine.bytes_per_window
+    elif isinstance(engine, EnumerationEngine | ForwardEngine | EliminationEngine):
+        size = engine.bytes_per_sequence
+    else:
         return None
-    return max(1, MAX_BYTES // engine.bytes_per_sequence)
-
-
-def _certified(model: AbstractGenerativeModel, engine: AbstractEngine, name: str) -> Oracle:
-    exact = not isinstance(engine, EnumerationEngine) or engine.is_exact
-    certificate = Certificate(
-        engine=name,
-        exact=exact,
-        reason=engine.reason(),
-        sites=tuple(engine.treatment().items()),
-        error=0.0 if exact else _quadrature_error(model),
-    )
-    return Oracle(model=model, engine=engine, certificate=certificate)
-
-
-def _quadrature_error(model: AbstractGenerativeModel) -> float:
-    """Compare the answers of two resolutions on sequences drawn from the model."""
-    with jax.enable_x64(True):
-        batch = model.sample(QUADRATURE_TRIALS, key=jax.random.key(0))
-        sites = model.engine_sites(batch)
-        fine, coarse = (
-            jax.jit(jax.vmap(EnumerationEngine(model.program, model.layout, num_nodes=nodes)))(
-                sites
-            ).log_predictive
-            for nodes in (64, 32)
-        )
-        return float(jnp.max(jnp.where(fine == coarse, 0.0, jnp.abs(fine - coarse))))
+    return max(1, MAX_BYTES // size)
 
 
 def reject_impossible(reference: Reference) -> None:

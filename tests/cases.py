@@ -130,7 +130,7 @@ class Case:
 
     make: Callable[[], bc.AbstractGenerativeModel]
     judge: Callable[[Sites], oracles.Answer]
-    engine: str = "enumeration"
+    engine: str = "forward"
     """The engine that ``derive_oracle`` finds."""
     exchangeable: bool = True
     """Whether the steps of a sequence may come in any order."""
@@ -186,6 +186,7 @@ CASES: dict[str, Case] = {
     "deck": Case(
         lambda: bc.GenerativeModel(deck, outcome="card", length=3, arguments={"size": 4}),
         judge_deck,
+        engine="enumeration",
     ),
 }
 

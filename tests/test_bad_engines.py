@@ -40,7 +40,7 @@ def test_a_window_of_nothing():
 
 def test_enumeration_that_is_too_large():
     model = bc.GenerativeModel(cases.urns, outcome="token", length=15)
-    message = raised(ValueError, lambda: bc.derive_oracle(model))
+    message = raised(ValueError, lambda: bc.derive_oracle(model, engine="enumeration"))
     assert message == (
         "program: expected at most 1,000,000 joint settings to enumerate, got 86,093,442 "
         "(urn: 3, spoiled: 2, token: 14,348,907); use a smaller model, or one with a closed form"
@@ -49,7 +49,7 @@ def test_enumeration_that_is_too_large():
 
 def test_enumeration_that_is_larger_than_any_float():
     model = bc.GenerativeModel(cases.urns, outcome="token", length=1_000)
-    message = raised(ValueError, lambda: bc.derive_oracle(model))
+    message = raised(ValueError, lambda: bc.derive_oracle(model, engine="enumeration"))
     assert "got 10^478 (urn: 3, spoiled: 2, token: 10^477)" in message
 
 
@@ -69,7 +69,8 @@ def test_latents_that_cannot_be_listed():
         tokens(dist.Bernoulli(probs=0.5 / (1.0 + numpyro.sample("count", dist.Poisson(2.0)))))
 
     def slopes() -> None:
-        tokens(dist.Bernoulli(logits=numpyro.sample("slope", dist.Normal(0.0, 1.0))))
+        steep = numpyro.sample("steep", dist.Normal(0.0, 1.0))
+        tokens(dist.Bernoulli(logits=numpyro.sample("slope", dist.Normal(steep, 1.0))))
 
     def widths() -> None:
         width = numpyro.sample("width", dist.Uniform(0.0, 1.0))
@@ -79,8 +80,8 @@ def test_latents_that_cannot_be_listed():
         message = enumerated(function)
         assert message.startswith(f"program: site {site!r} with support")
         assert message.endswith(
-            "cannot be enumerated; expected finitely many values, or numbers between two fixed "
-            "bounds"
+            "cannot be enumerated; expected finitely many values, or a continuous law with fixed "
+            "parameters"
         )
 
 
@@ -112,17 +113,33 @@ def test_continuous_queries_without_one_density_a_position():
     assert message.startswith("query: expected a density for each of 3 positions, got shape ()")
 
 
-def test_inexact_oracles_are_not_made_unasked():
-    def function() -> None:
-        bias = numpyro.sample("bias", dist.Beta(2.0, 2.0))
-        tokens(dist.Bernoulli(probs=bias**2))
+def squared() -> None:
+    bias = numpyro.sample("bias", dist.Beta(2.0, 2.0))
+    tokens(dist.Bernoulli(probs=bias**2))
 
-    model = bc.GenerativeModel(function, outcome="token")
-    message = raised(ValueError, lambda: bc.derive_oracle(model))
-    assert message.startswith("model: no exact engine for")
-    assert "engine='enumeration'" in message
-    certificate = bc.derive_oracle(model, engine="enumeration").certificate
-    assert not certificate.exact
+
+def test_quadrature_states_its_error():
+    model = bc.GenerativeModel(squared, outcome="token")
+    certificate = bc.derive_oracle(model).certificate
+    assert (certificate.engine, certificate.exact) == ("quadrature", False)
     # The likelihood is a polynomial in the bias of degree 6, which 64 nodes integrate exactly.
     assert 0.0 < certificate.error < 1e-12
     assert "within" in str(certificate)
+
+
+def test_a_continuous_latent_is_not_enumerated():
+    model = bc.GenerativeModel(squared, outcome="token")
+    message = raised(ValueError, lambda: bc.derive_oracle(model, engine="enumeration"))
+    assert "engine='quadrature' puts nodes in its place and states the error" in message
+
+
+def test_inexact_oracles_are_not_made_unasked():
+    def function() -> None:
+        weights = numpyro.sample("weights", dist.Normal(0.0, 1.0).expand([5]).to_event(1))
+        tokens(dist.Bernoulli(logits=jnp.sum(weights) * jnp.arange(3.0)))
+
+    message = raised(
+        ValueError, lambda: bc.derive_oracle(bc.GenerativeModel(function, outcome="token"))
+    )
+    assert message.startswith("model: no exact engine for function; engine='monte carlo'")
+    assert "'weights'" in message

@@ -10,13 +10,12 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Bool, Float
 from numpyro.infer.util import compute_log_probs
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.settings import SettingGrid, list_settings, reject_dependent
+from bayescmp.exact.settings import SettingGrid, constant, list_settings, reject_dependent
 from bayescmp.layout import Layout
 from bayescmp.program import Program, Site
 from bayescmp.records import Reference
@@ -127,7 +126,7 @@ class EnumerationEngine(AbstractEngine):
         values = {}
         for grid in reversed(self.grids):
             size = grid.values.shape[0]
-            values[grid.name] = _constant(grid.values)[index % size]
+            values[grid.name] = constant(grid.values)[index % size]
             index = index // size
         return values
 
@@ -135,7 +134,7 @@ class EnumerationEngine(AbstractEngine):
         log_weight = jnp.zeros(())
         for grid in reversed(self.grids):
             size = grid.values.shape[0]
-            log_weight = log_weight + _constant(grid.log_weights)[index % size]
+            log_weight = log_weight + constant(grid.log_weights)[index % size]
             index = index // size
         return log_weight
 
@@ -230,12 +229,3 @@ class EnumerationEngine(AbstractEngine):
             stride *= size
         return beliefs
 
-
-def _constant(values: np.ndarray) -> Array:
-    """Return a constant in the precision that holds now.
-
-    It is copied, since JAX converts each NumPy array once and goes on with the precision
-    that held then.
-    """
-    dtype = jnp.result_type(float) if values.dtype.kind == "f" else values.dtype
-    return jnp.asarray(values.astype(dtype))

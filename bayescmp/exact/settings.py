@@ -9,8 +9,10 @@ import jax
 import numpy as np
 from jax.core import Tracer
 from numpyro import distributions as dist
-from scipy.special import roots_jacobi
 
+from bayescmp.exact.elements import constant as constant
+from bayescmp.exact.elements import element_law as element_law
+from bayescmp.exact.elements import element_values
 from bayescmp.layout import Layout
 from bayescmp.program import Program, trace_program, visit_sites
 
@@ -102,20 +104,6 @@ def reject_dependent(program: Program, layout: Layout, fixed: Collection[str]) -
     visit_sites(program, visit, substituted=values)
 
 
-def element_law(fn: Any) -> Any:
-    """Return the law of one element, which plates and event axes repeat.
-
-    Args:
-        fn: Law of a site.
-
-    Returns:
-        The law inside, which is ``fn`` itself where nothing is wrapped around it.
-    """
-    while isinstance(fn, dist.ExpandedDistribution | dist.Independent):
-        fn = fn.base_dist
-    return fn
-
-
 def _num_elements(law: dist.Distribution, shape: tuple[int, ...]) -> int:
     return math.prod(shape[: len(shape) - len(law.event_shape)])
 
@@ -125,82 +113,21 @@ def _num_values(name: str, law: dist.Distribution, num_nodes: int) -> int:
 
     A law may state it as ``support_size``, which spares listing them.
     """
-    if _interval(law) is not None:
-        return num_nodes
     size = getattr(law, "support_size", None)
-    return int(_list_values(name, law).shape[0]) if size is None else int(size)
-
-
-def _list_values(name: str, law: dist.Distribution) -> np.ndarray:
-    """Return all values of one element."""
-    if not law.has_enumerate_support:
-        raise ValueError(
-            f"program: site {name!r} with support {law.support} cannot be enumerated; "
-            "expected finitely many values, or numbers between two fixed bounds"
-        )
-    try:
-        values = np.asarray(law.enumerate_support(expand=False))
-    except NotImplementedError as error:
-        raise ValueError(
-            f"program: site {name!r} cannot be enumerated, since its elements can take "
-            "different values; expected the same values for all"
-        ) from error
-    return values.reshape(values.shape[0], *law.event_shape)
-
-
-def _interval(law: Any) -> tuple[float, float] | None:
-    """Return the bounds of a continuous law, where they are fixed and the same for all."""
-    low = _fixed_number(getattr(law.support, "lower_bound", None))
-    high = _fixed_number(getattr(law.support, "upper_bound", None))
-    return None if law.is_discrete or low is None or high is None else (low, high)
-
-
-def _fixed_number(values: Any) -> float | None:
-    """Return a number that is the same for all elements and depends on no draw."""
-    if values is None or isinstance(values, Tracer) or np.ptp(values) > 0.0:
-        return None
-    return float(np.min(values))
+    return element_values(name, law, num_nodes).values.shape[0] if size is None else int(size)
 
 
 def _grid(name: str, law: dist.Distribution, shape: tuple[int, ...], num_nodes: int) -> SettingGrid:
     """List all values of a site, the last element fastest."""
-    interval = _interval(law)
-    if interval is not None:
-        base, log_base = _nodes(law, interval, num_nodes)
-    else:
-        base = _list_values(name, law)
-        log_base = np.zeros(base.shape[0])
+    element = element_values(name, law, num_nodes)
     num_elements = _num_elements(law, shape)
-    numbers = np.indices((base.shape[0],) * num_elements).reshape(num_elements, -1).T
+    numbers = np.indices((element.values.shape[0],) * num_elements).reshape(num_elements, -1).T
     return SettingGrid(
         name=name,
-        values=base[numbers].reshape(-1, *shape),
-        log_weights=log_base[numbers].sum(axis=1),
-        is_continuous=interval is not None,
+        values=element.values[numbers].reshape(-1, *shape),
+        log_weights=element.log_weights[numbers].sum(axis=1),
+        is_continuous=element.is_continuous,
     )
-
-
-def _nodes(
-    law: dist.Distribution, interval: tuple[float, float], num_nodes: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return quadrature nodes and the logs of their weights.
-
-    Gauss-Legendre, or for a Beta law with fixed parameters Gauss-Jacobi: its weights
-    hold the density, which may be infinite at the bounds, so it is divided out again.
-    """
-    a, b = _beta_parameters(law)
-    nodes, weights = roots_jacobi(num_nodes, b - 1.0, a - 1.0)
-    low, high = interval
-    log_weights = np.log(weights) - (b - 1.0) * np.log1p(-nodes) - (a - 1.0) * np.log1p(nodes)
-    return low + (high - low) * (nodes + 1.0) / 2.0, log_weights + np.log((high - low) / 2.0)
-
-
-def _beta_parameters(law: dist.Distribution) -> tuple[float, float]:
-    """Return a Beta law's fixed parameters, and 1, 1 for every other law."""
-    if not isinstance(law, dist.Beta):
-        return 1.0, 1.0
-    a, b = _fixed_number(law.concentration1), _fixed_number(law.concentration0)
-    return (1.0, 1.0) if a is None or b is None else (a, b)
 
 
 def _in_words(number: int) -> str:
