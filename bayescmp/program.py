@@ -58,9 +58,20 @@ def trace_program(
 
     Returns:
         NumPyro's message for each sample site, in the order of execution.
+
+    Raises:
+        ValueError: If two sites or plates share a name.
     """
     seeded = handlers.seed(handlers.substitute(program, data=substituted or {}), key)
-    messages = handlers.trace(seeded).get_trace()
+    try:
+        messages = handlers.trace(seeded).get_trace()
+    except AssertionError as error:
+        if "unique names" not in str(error):
+            raise
+        raise ValueError(
+            "program: expected every site and plate to have a name of its own, got "
+            f"{str(error).removeprefix('all sites must have unique names but got ')}"
+        ) from error
     return {name: msg for name, msg in messages.items() if msg["type"] == "sample"}
 
 

@@ -81,7 +81,8 @@ class _Walk:
 
     def known(self, value: Any) -> Tracked:
         """Wrap a value that depends on nothing; only whole numbers and truths are kept."""
-        kept = value if np.result_type(value).kind in "iub" else None
+        array = None if isinstance(value, jax.Array) and _is_key(value) else np.asarray(value)
+        kept = array if array is not None and array.dtype.kind in "iub" else None
         return Tracked(np.zeros((*np.shape(value), self.num_variables), bool), kept)
 
     def equation(self, equation: Any, operands: list[Tracked]) -> list[Tracked]:
@@ -136,6 +137,11 @@ class _Walk:
         if reverse:
             outputs.reverse()
         return [*carry, *(_stack(each) for each in zip(*outputs, strict=True))]
+
+
+def _is_key(value: jax.Array) -> bool:
+    """Tell whether an array holds random keys, which NumPy does not know."""
+    return jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def _num_longer(outer: Sequence[Any], inner: Sequence[Any]) -> int:
