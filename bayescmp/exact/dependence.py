@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Literal
 from jaxtyping import Int
@@ -141,7 +142,7 @@ class _Walk:
 
 def _is_key(value: jax.Array) -> bool:
     """Tell whether an array holds random keys, which NumPy does not know."""
-    return jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def _num_longer(outer: Sequence[Any], inner: Sequence[Any]) -> int:

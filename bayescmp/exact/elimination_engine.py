@@ -3,28 +3,28 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from bayescmp.engine import AbstractEngine
 from bayescmp.exact.elimination import log_partition, marginals
-from bayescmp.exact.elimination_order import (
-    EliminationPlan,
-    Scopes,
-    plan_elimination,
-    reject_wide,
-)
+from bayescmp.exact.elimination_order import EliminationPlan, plan_elimination, reject_wide
 from bayescmp.exact.evidence import (
+    Known,
+    KnownNow,
     data_indices,
     known_afterwards,
     known_when_asked,
     treatment_of,
 )
 from bayescmp.exact.factors import FactoredProgram
-from bayescmp.exact.variables import BINS
+from bayescmp.exact.question_graph import (
+    asked_variables,
+    question_scopes,
+    question_sizes,
+    reject_joint_draws,
+    weigh_evidence,
+)
 from bayescmp.records import Reference
-
-Known = tuple[Bool[Array, " variable"], Bool[Array, " family"]]
 
 
 class EliminationEngine(AbstractEngine):
@@ -51,33 +51,10 @@ class EliminationEngine(AbstractEngine):
             ValueError: If a table on the way would be too large, or the outcome or a query
                 is one joint draw without an element for each step.
         """
-        layout = factored.layout
-        for site in (layout.outcome, *layout.query):
-            found = factored.site(site.name)
-            if found is not None and found.batch_shape != (layout.length,):
-                raise ValueError(
-                    f"program: expected site {site.name!r} to be drawn step by step, got one "
-                    "joint draw; use engine='enumeration'"
-                )
+        reject_joint_draws(factored)
         self.factored = factored
-        self.plan = plan_elimination(self.scopes, self.sizes)
+        self.plan = plan_elimination(question_scopes(factored), question_sizes(factored))
         reject_wide(self.plan)
-
-    @property
-    def scopes(self) -> Scopes:
-        """Variables of each table; the bins of each question are a variable, too."""
-        first = len(self.factored.sizes)
-        return tuple(
-            (*f.scope, first + (f.element or 0)) if f.site == BINS else f.scope
-            for f in self.factored.families
-        )
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Number of values of each variable, the bins of each question included."""
-        layout = self.factored.layout
-        bins = (layout.num_outcomes,) * layout.length if layout.edges else ()
-        return self.factored.sizes + bins
 
     def __call__(self, sites: dict[str, Array]) -> Reference:
         """Answer every question of one example."""
@@ -106,8 +83,8 @@ class EliminationEngine(AbstractEngine):
     def reason(self) -> str:
         """Say why the answer is exact."""
         return (
-            f"elimination of {len(self.sizes):,} variables sums over all joint values, with a "
-            f"treewidth of at most {self.plan.width}"
+            f"elimination of {len(self.plan.order):,} variables sums over all joint values, with "
+            f"a treewidth of at most {self.plan.width}"
         )
 
     @property
@@ -124,47 +101,26 @@ class EliminationEngine(AbstractEngine):
         self,
         tables: tuple[Array, ...],
         indices: Array,
-        known: tuple[Bool[np.ndarray, "position v"], Bool[np.ndarray, "position f"]],
+        known: Known,
     ) -> tuple[Float[Array, "position value"], ...]:
         """Return the probabilities of every variable at every question."""
 
-        def ask(now: Known) -> tuple[Array, ...]:
-            parts = self._parts(tables, indices, now)
-            return marginals(self.plan, self.scopes, *parts)[1]
+        def ask(now: KnownNow) -> tuple[Array, ...]:
+            parts = weigh_evidence(self.factored, tables, indices, now)
+            return marginals(self.plan, question_scopes(self.factored), *parts)[1]
 
         return jax.vmap(ask)(jax.tree.map(jnp.asarray, known))
 
     def _log_evidence(
-        self, tables: tuple[Array, ...], indices: Array, known: Known
+        self, tables: tuple[Array, ...], indices: Array, known: KnownNow
     ) -> Float[Array, ""]:
-        return log_partition(self.plan, self.scopes, *self._parts(tables, indices, known))
-
-    def _parts(
-        self, tables: tuple[Array, ...], indices: Array, known: Known
-    ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-        """Return tables and potentials that hold what is known and nothing else."""
-        variables, families = known
-        potentials = [jnp.zeros(size) for size in self.sizes]
-        for variable, size in enumerate(self.factored.sizes):
-            is_value = jnp.arange(size) == indices[variable]
-            potentials[variable] = jnp.where(is_value | ~variables[variable], 0.0, -jnp.inf)
-        shown = {site.name for site in (*self.factored.layout.query, self.factored.layout.outcome)}
-        gated = [
-            jnp.where(families[number], table, 0.0)
-            if family.child is None and family.site in shown
-            else table
-            for number, (family, table) in enumerate(
-                zip(self.factored.families, tables, strict=True)
-            )
-        ]
-        return tuple(gated), tuple(potentials)
+        parts = weigh_evidence(self.factored, tables, indices, known)
+        return log_partition(self.plan, question_scopes(self.factored), *parts)
 
     def _law(self, probs: tuple[Array, ...]) -> Float[Array, "position outcome"]:
         """Return each question's own answer."""
-        layout = self.factored.layout
-        site = self.factored.site(layout.outcome.name)
-        asked = range(len(self.factored.sizes), len(self.sizes)) if site is None else site.numbers
-        law = jnp.stack([probs[variable][step] for step, variable in enumerate(asked)])
+        asked = enumerate(asked_variables(self.factored))
+        law = jnp.stack([probs[variable][step] for step, variable in asked])
         return jnp.log(law / jnp.sum(law, axis=1, keepdims=True))
 
     def _beliefs(self, probs: tuple[Array, ...]) -> dict[str, Array]:

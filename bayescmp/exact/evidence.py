@@ -31,6 +31,9 @@ def data_indices(factored: FactoredProgram, sites: dict[str, Array]) -> Int[Arra
 Known = tuple[Bool[np.ndarray, "position variable"], Bool[np.ndarray, "position family"]]
 """For each question the variables whose values it knows, and the continuous families."""
 
+KnownNow = tuple[Bool[Array, " variable"], Bool[Array, " family"]]
+"""The same for one question."""
+
 
 def known_when_asked(factored: FactoredProgram, window: int) -> Known:
     """Mark what each question knows if only the last steps are remembered.
