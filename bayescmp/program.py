@@ -7,8 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax.core import Tracer
-from numpyro import handlers
+from numpyro import distributions, handlers
 from numpyro.distributions import MaskedDistribution, constraints
+from numpyro.primitives import Messenger
 
 Program = Callable[[], None]
 """A NumPyro program with all its arguments filled in."""
@@ -60,11 +61,11 @@ def trace_program(
         NumPyro's message for each sample site, in the order of execution.
 
     Raises:
-        ValueError: If two sites or plates share a name.
+        ValueError: If two sites or plates share a name, or a prior is improper.
     """
-    seeded = handlers.seed(handlers.substitute(program, data=substituted or {}), key)
+    proper = _OnlyProper(handlers.substitute(program, data=substituted or {}))
     try:
-        messages = handlers.trace(seeded).get_trace()
+        messages = handlers.trace(handlers.seed(proper, key)).get_trace()
     except AssertionError as error:
         if "unique names" not in str(error):
             raise
@@ -73,6 +74,26 @@ def trace_program(
             f"{str(error).removeprefix('all sites must have unique names but got ')}"
         ) from error
     return {name: msg for name, msg in messages.items() if msg["type"] == "sample"}
+
+
+class _OnlyProper(Messenger):
+    """Refuses priors that no draw can come from."""
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        """Look at a site before it is drawn."""
+        law: Any = msg["fn"] if msg["type"] == "sample" else None
+        while isinstance(law, distributions.ExpandedDistribution | distributions.Independent):
+            law = law.base_dist
+        endless = isinstance(law, distributions.Uniform) and not any(
+            isinstance(bound, Tracer) for bound in (law.low, law.high)
+        )
+        if isinstance(law, distributions.ImproperUniform) or (
+            endless and not np.all(np.isfinite(np.asarray(law.high) - np.asarray(law.low)))
+        ):
+            raise ValueError(
+                f"program: expected a proper prior for site {msg['name']!r}, got a flat one "
+                "without bounds, from which nothing can be drawn"
+            )
 
 
 def draw_sites(program: Program, *, key: jax.Array) -> dict[str, jax.Array]:
@@ -105,7 +126,7 @@ def visit_sites(
         substituted: Values to put in place of draws.
 
     Raises:
-        ValueError: If plain Python branches on a draw.
+        ValueError: If plain Python branches on a draw, or shapes do not fit together.
     """
 
     def run(key: jax.Array) -> None:
@@ -114,10 +135,18 @@ def visit_sites(
 
     try:
         jax.vmap(run)(jax.random.split(jax.random.key(0), 2))
+    except ValueError as error:
+        if "Incompatible shapes for broadcasting" not in str(error):
+            raise
+        raise ValueError(
+            "program: expected parameters, plates and masks whose shapes fit together, got "
+            f"{str(error).partition('=')[2]}"
+        ) from error
     except TRACING_ERRORS as error:
         raise ValueError(
-            "program: expected only JAX functions on drawn values, got Python control flow or "
-            f"a NumPy function ({type(error).__name__}); use jnp.where, jax.lax.cond or jax.numpy"
+            "program: expected only JAX functions on drawn values, got Python control flow, the "
+            f"size of a plate or a NumPy function ({type(error).__name__}); use jnp.where, "
+            "jax.lax.cond or jax.numpy, and plates of the largest size"
         ) from error
 
 

@@ -75,9 +75,10 @@ def choose_engine(model: AbstractGenerativeModel, name: EngineName = "auto") -> 
             return attempt(model)
         except ValueError as error:
             reasons.append(str(error))
+    why = "; ".join(dict.fromkeys((reasons[2], reasons[-1])))
     raise ValueError(
-        f"model: no exact engine for {model.title()}; engine='monte carlo' samples its latents "
-        f"and states the error. Why: {reasons[2]}; {reasons[-1]}"
+        f"model: no exact engine for {model.title()}: {why}. With engine='monte carlo' continuous "
+        "latents are sampled, and the error is stated"
     )
 
 

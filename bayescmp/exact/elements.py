@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 from numpyro import distributions as dist
-from scipy.special import roots_hermitenorm, roots_jacobi
+from scipy.special import roots_genlaguerre, roots_hermitenorm, roots_jacobi
 
 
 def element_law(fn: Any) -> Any:
@@ -75,8 +75,8 @@ def element_values(name: str, law: dist.Distribution, num_nodes: int) -> Element
     """List all values that one element of a site can take.
 
     A continuous law between fixed bounds gets Gauss-Legendre nodes (Gauss-Jacobi for a Beta
-    law, Gauss-Hermite for a normal law, Gauss-Legendre in quantiles for other laws with fixed
-    parameters and known quantiles).
+    law, Gauss-Hermite for a normal law, Gauss-Laguerre for a gamma law, Gauss-Legendre in
+    quantiles for other laws with fixed parameters and known quantiles).
 
     Args:
         name: Site, for messages.
@@ -126,10 +126,12 @@ def _nodes(law: Any, num_nodes: int) -> tuple[np.ndarray, np.ndarray] | None:
     high = _fixed_number(getattr(law.support, "upper_bound", None))
     if law.event_shape:
         return None
-    if low is not None and high is not None:
+    if low is not None and high is not None and np.isfinite(high - low):
         return _bounded_nodes(law, (low, high), num_nodes)
     if isinstance(law, dist.Normal):
         return _normal_nodes(law, num_nodes)
+    if isinstance(law, dist.Gamma):
+        return _gamma_nodes(law, num_nodes)
     return _quantile_nodes(law, num_nodes)
 
 
@@ -165,6 +167,16 @@ def _normal_nodes(law: dist.Normal, num_nodes: int) -> tuple[np.ndarray, np.ndar
     return loc + scale * nodes, np.log(weights) + 0.5 * nodes**2 + np.log(scale)
 
 
+def _gamma_nodes(law: dist.Gamma, num_nodes: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return Gauss-Laguerre nodes, whose weights hold the density: it is divided out again."""
+    shape, rate = _fixed_number(law.concentration), _fixed_number(law.rate)
+    if shape is None or rate is None:
+        return None
+    nodes, weights = roots_genlaguerre(num_nodes, shape - 1.0)
+    log_weights = np.log(weights) - (shape - 1.0) * np.log(nodes) + nodes - np.log(rate)
+    return nodes / rate, log_weights
+
+
 def _quantile_nodes(law: Any, num_nodes: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Return a law's quantiles at Gauss-Legendre nodes, each with weight / density."""
     parameters = [getattr(law, name) for name in law.arg_constraints]
@@ -174,7 +186,7 @@ def _quantile_nodes(law: Any, num_nodes: int) -> tuple[np.ndarray, np.ndarray] |
     with jax.enable_x64(True):
         try:
             values = np.asarray(law.icdf((nodes + 1.0) / 2.0), np.float64)
-        except NotImplementedError:
+        except (NotImplementedError, ImportError):
             return None
         log_density = np.asarray(law.log_prob(values), np.float64)
     return values, np.log(weights / 2.0) - log_density

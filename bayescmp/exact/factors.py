@@ -110,7 +110,7 @@ def factor_program(
         _drop_idle_parents(family, table) for family, table in zip(families, constants, strict=True)
     ]
     for family, table in reduced:
-        _reject_unnormalised(family, table, sites)
+        _reject_unnormalised(family, table)
     return FactoredProgram(
         program=program,
         layout=layout,
@@ -221,16 +221,11 @@ def _drop_idle_parents(
     return family, table
 
 
-def _reject_unnormalised(
-    family: Family, table: np.ndarray | None, sites: tuple[SiteVariables, ...]
-) -> None:
+def _reject_unnormalised(family: Family, table: np.ndarray | None) -> None:
     """Check that the values listed for a variable are all that it can take."""
     if table is None or family.child is None:
         return
-    site = next(site for site in sites if site.name == family.site)
     total = np.exp(table).sum(axis=-1)
-    if site.element.is_continuous:
-        return
     if not np.all(np.abs(total - 1.0) <= NORMALISED):
         raise ValueError(
             f"program: expected the probabilities of site {family.site!r} to sum to one, got "
