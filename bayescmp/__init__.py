@@ -26,15 +26,19 @@ if TYPE_CHECKING:
     from bayescmp.claims import Verdict as Verdict
     from bayescmp.claims import judge as judge
     from bayescmp.comparison import compare as compare
+    from bayescmp.derivation import derive_oracle as derive_oracle
     from bayescmp.experiment import train_and_compare as train_and_compare
+    from bayescmp.explaining import WhichBayes as WhichBayes
+    from bayescmp.explaining import which_bayes as which_bayes
     from bayescmp.generative import AbstractGenerativeModel as AbstractGenerativeModel
     from bayescmp.generative import GenerativeModel as GenerativeModel
+    from bayescmp.memory import MemoryLength as MemoryLength
+    from bayescmp.memory import memory_length as memory_length
     from bayescmp.networks.interventions import Interventions as Interventions
     from bayescmp.networks.transformer import Transformer as Transformer
     from bayescmp.networks.transformer import TransformerConfig as TransformerConfig
     from bayescmp.oracle import Certificate as Certificate
     from bayescmp.oracle import Oracle as Oracle
-    from bayescmp.oracle import derive_oracle as derive_oracle
     from bayescmp.predictors.ladder import standard_ladder as standard_ladder
     from bayescmp.predictors.predictor import AbstractPredictor as AbstractPredictor
     from bayescmp.records import Batch as Batch
@@ -67,6 +71,7 @@ __all__ = [
     "Interventions",
     "Key",
     "LayerTrace",
+    "MemoryLength",
     "Muon",
     "Oracle",
     "Reference",
@@ -74,6 +79,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "Verdict",
+    "WhichBayes",
     "Workspace",
     "__version__",
     "certify",
@@ -84,6 +90,7 @@ __all__ = [
     "judge",
     "load_tree",
     "measures",
+    "memory_length",
     "models",
     "networks",
     "predictors",
@@ -94,6 +101,7 @@ __all__ = [
     "train_and_compare",
     "use_all_cores",
     "validate_tree",
+    "which_bayes",
     "write_report",
 ]
 
@@ -111,6 +119,7 @@ _HOMES = {
     "Interventions": "bayescmp.networks.interventions",
     "Key": "bayescmp._types",
     "LayerTrace": "bayescmp.records",
+    "MemoryLength": "bayescmp.memory",
     "Muon": "bayescmp.training.optimisers",
     "Oracle": "bayescmp.oracle",
     "Reference": "bayescmp.records",
@@ -118,19 +127,22 @@ _HOMES = {
     "Transformer": "bayescmp.networks.transformer",
     "TransformerConfig": "bayescmp.networks.transformer",
     "Verdict": "bayescmp.claims",
+    "WhichBayes": "bayescmp.explaining",
     "Workspace": "bayescmp.workspace",
     "certify": "bayescmp.certification",
     "compare": "bayescmp.comparison",
-    "derive_oracle": "bayescmp.oracle",
+    "derive_oracle": "bayescmp.derivation",
     "fit": "bayescmp.training.loop",
     "judge": "bayescmp.claims",
     "load_tree": "bayescmp.tree",
+    "memory_length": "bayescmp.memory",
     "run_study": "bayescmp.running",
     "save_tree": "bayescmp.tree",
     "standard_ladder": "bayescmp.predictors.ladder",
     "train_and_compare": "bayescmp.experiment",
     "use_all_cores": "bayescmp.training.devices",
     "validate_tree": "bayescmp.tree",
+    "which_bayes": "bayescmp.explaining",
     "write_report": "bayescmp.report.write",
 }
 

@@ -7,10 +7,11 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from bayescmp.derivation import derive_oracle
 from bayescmp.engine import AbstractEngine
 from bayescmp.exact.enumeration import EnumerationEngine
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.oracle import derive_oracle, sequences_at_once
+from bayescmp.oracle import sequences_at_once
 
 TOLERANCE = 1e-10
 """Largest accepted deviation in nats: float64 sums of up to a million terms round to

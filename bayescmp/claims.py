@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayescmp.measures.interval import mean_interval
-from bayescmp.tree import SCHEMA_VERSION, make_dataset
+from bayescmp.tree import SCHEMA_VERSION, make_dataset, read_attribute
 
 Direction = Literal["below", "above"]
 Outcome = Literal["supported", "refuted", "inconclusive"]
@@ -92,6 +92,8 @@ class Verdict:
     """Seed of each value."""
     units: str
     """Unit of the metric."""
+    error: float = 0.0
+    """Error that an oracle which is not exact leaves on the metric, in its unit."""
 
 
 def judge(claim: Claim, tree: xr.DataTree) -> Verdict:
@@ -99,7 +101,8 @@ def judge(claim: Claim, tree: xr.DataTree) -> Verdict:
 
     Supported if the whole interval lies strictly on the claimed side of the threshold,
     refuted if it lies strictly on the other side, inconclusive if it holds the threshold.
-    Also inconclusive, whatever the interval: fewer than `min_seeds` seeds, and a value or
+    Where the oracle is not exact, the interval is widened by its error first. Also
+    inconclusive, whatever the interval: fewer than `min_seeds` seeds, and a value or
     threshold that is not finite. If the true mean is the threshold, a normal metric is called
     supported or refuted with probability 1 - level in all; claims are not corrected for
     there being several.
@@ -127,19 +130,33 @@ def judge(claim: Claim, tree: xr.DataTree) -> Verdict:
     interval = mean_interval(values, claim.level)
     low, high = float(interval.low), float(interval.high)
     units = str(metric.attrs.get("units", "1"))
+    error = _oracle_error(tree, units)
     verdict: Outcome = "inconclusive"
     reason = _find_obstacles(claim, threshold, values, seeds)
     if not reason:
-        verdict, relation = _decide(claim.direction, threshold, low, high)
+        low_end, high_end = low - error, high + error
+        verdict, relation = _decide(claim.direction, threshold, low_end, high_end)
         unit = "" if units == "1" else f" {units}"
         rung = f" ({claim.rung})" if claim.rung else ""
         reason = (
-            f"{100 * claim.level:.4g}% interval [{low:.4g}, {high:.4g}] {relation} "
-            f"{threshold:.4g}{unit}{rung}"
+            f"{100 * claim.level:.4g}% interval [{_rounded(low_end, error):.4g}, "
+            f"{_rounded(high_end, error):.4g}] {relation} {threshold:.4g}{unit}{rung}"
         )
+        if error > 0.0:
+            reason += f"; it is widened by the oracle's error of {error:.1g}{unit}"
     mean = float(interval.mean) if np.isfinite(values).all() else math.nan
     return Verdict(
-        claim, threshold, tuple(values.tolist()), mean, low, high, verdict, reason, seeds, units
+        claim=claim,
+        threshold=threshold,
+        values=tuple(values.tolist()),
+        mean=mean,
+        low=low,
+        high=high,
+        verdict=verdict,
+        reason=reason,
+        seeds=seeds,
+        units=units,
+        error=error,
     )
 
 
@@ -163,6 +180,26 @@ def judge_all(claims: Sequence[Claim], tree: xr.DataTree) -> tuple[Verdict, ...]
         ['refuted', 'supported']
     """
     return tuple(judge(claim, tree) for claim in claims)
+
+
+def _oracle_error(tree: xr.DataTree, units: str) -> float:
+    """Return the error that the oracle leaves on a metric, in its unit; 0 where it is exact."""
+    if units not in ("bit", "nat", "1") or "/oracle" not in tree.groups:
+        return 0.0
+    certificate = read_attribute(tree, "/oracle", "certificate")
+    if certificate.get("exact") is True:
+        return 0.0
+    error = certificate.get("error_nat")
+    if not isinstance(error, int | float) or math.isnan(error):
+        return math.inf
+    return float(error) / math.log(2.0) if units == "bit" else float(error)
+
+
+def _rounded(value: float, error: float) -> float:
+    """Round a number to the decimal place of its error; NaN where that is not known."""
+    if error == 0.0 or not math.isfinite(value):
+        return value
+    return round(value, -math.floor(math.log10(error))) if math.isfinite(error) else math.nan
 
 
 def _decide(direction: Direction, threshold: float, low: float, high: float) -> tuple[Outcome, str]:
@@ -277,7 +314,8 @@ def claims_json(verdicts: Sequence[Verdict]) -> str:
 
     Returns:
         Object with ``schema_version`` and the list ``claims``, ended by a line break. A
-        number that is not finite is null, the ends of an unknown interval among them.
+        number that is not finite is null, the ends of an unknown interval among them. What
+        is measured against an oracle with an ``error`` is rounded to its decimal place.
 
     Example:
         >>> claim = Claim("KL is below 0.01 bits", "/divergence/mean_kl", 0.01, "below")
@@ -294,13 +332,14 @@ def claims_json(verdicts: Sequence[Verdict]) -> str:
             "direction": verdict.claim.direction,
             "rung": verdict.claim.rung,
             "threshold": _finite(verdict.threshold),
-            "mean": _finite(verdict.mean),
-            "low": _finite(verdict.low),
-            "high": _finite(verdict.high),
+            "mean": _finite(_rounded(verdict.mean, verdict.error)),
+            "low": _finite(_rounded(verdict.low, verdict.error)),
+            "high": _finite(_rounded(verdict.high, verdict.error)),
             "level": verdict.claim.level,
             "min_seeds": verdict.claim.min_seeds,
             "seeds": list(verdict.seeds),
-            "values": [_finite(value) for value in verdict.values],
+            "values": [_finite(_rounded(value, verdict.error)) for value in verdict.values],
+            "error": _finite(verdict.error),
         }
         for verdict in verdicts
     ]

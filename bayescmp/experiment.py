@@ -7,10 +7,11 @@ import xarray as xr
 
 from bayescmp._types import Key
 from bayescmp.comparison import compare
+from bayescmp.derivation import derive_oracle
 from bayescmp.generative import AbstractGenerativeModel
+from bayescmp.held_out import EvaluationName
 from bayescmp.networks.network import NetworkLike
 from bayescmp.networks.transformer import Transformer, TransformerConfig
-from bayescmp.oracle import derive_oracle
 from bayescmp.training.loop import Training, fit
 from bayescmp.workspace import Workspace
 
@@ -26,7 +27,8 @@ def train_and_compare(
     seeds: int,
     key: Key,
     workspace: Workspace | None = None,
-    num_sequences: int = 4_096,
+    num_sequences: int | None = None,
+    evaluation: EvaluationName = "auto",
 ) -> xr.DataTree:
     """Train a network from several seeds and compare all of them with exact inference.
 
@@ -40,7 +42,8 @@ def train_and_compare(
         seeds: Number of runs, at least one.
         key: Typed key of everything.
         workspace: Where checkpoints go, and whether to resume; none by default.
-        num_sequences: Held-out sequences of the comparison.
+        num_sequences: Held-out sequences that the comparison draws; 4,096 by default.
+        evaluation: Whether it draws, or takes every sequence; see ``compare``.
 
     Returns:
         The tree, without claims.
@@ -79,7 +82,14 @@ def train_and_compare(
     # Keys of seeds are folded in from 0 upwards; the comparison's lies far from them.
     key_compare = jax.random.fold_in(key, 2**31 - 1)
     networks = [result.network for result in fits]
-    return compare(networks, oracle, key=key_compare, num_sequences=num_sequences, fits=fits)
+    return compare(
+        networks,
+        oracle,
+        key=key_compare,
+        num_sequences=num_sequences,
+        evaluation=evaluation,
+        fits=fits,
+    )
 
 
 def _transformer_maker(config: TransformerConfig) -> NetworkMaker:

@@ -4,42 +4,38 @@ from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool, Float
 
 from bayescmp import measures
-from bayescmp.evaluation import AVERAGED, BITS, Evaluation, LogLaws, Measured, Subject, measure
+from bayescmp.evaluation import Evaluation, Subject
 from bayescmp.inside import InsideView
 from bayescmp.networks.network import count_parameters
 from bayescmp.oracle import Oracle
 from bayescmp.predictors.predictor import AbstractPredictor
+from bayescmp.tally import AVERAGED, BITS, LogLaws, Measured
 from bayescmp.training.loop import Fit
 from bayescmp.training.optimisers import rate
 from bayescmp.tree import make_dataset
 
-NUM_EXAMPLES = 4
-"""Sequences that are stored whole."""
-
-NUM_BINS = 15
-"""Bins of predicted probability."""
-
 MAX_STEPS_KEPT = 500
 """Points of the training curve that are stored."""
 
+_PER_SEED = ("predicted", "observed", "observed_low", "observed_high", "exact", "count")
 
-def observed_group(evaluation: Evaluation) -> xr.Dataset:
-    """Keep a few of the sequences as examples.
+
+def observed_group(examples: Evaluation) -> xr.Dataset:
+    """Keep a few sequences as examples.
 
     Args:
-        evaluation: Sequences and exact answers.
+        examples: The sequences.
 
     Returns:
         The group ``/observed_data``.
     """
-    batch = jax.tree.map(lambda leaf: leaf[:NUM_EXAMPLES], evaluation.batch)
-    layout = evaluation.model.layout
-    sites = evaluation.model.engine_sites(batch)
+    batch, layout = examples.batch, examples.model.layout
+    sites = examples.model.engine_sites(batch)
     texts = [
         layout.describe({name: np.asarray(value[row]) for name, value in sites.items()})
         for row in range(batch.outcomes.shape[0])
@@ -49,33 +45,33 @@ def observed_group(evaluation: Evaluation) -> xr.Dataset:
     )
 
 
-def oracle_group(evaluation: Evaluation) -> xr.Dataset:
+def oracle_group(examples: Evaluation, exact_entropy: Float[np.ndarray, " position"]) -> xr.Dataset:
     """Describe the oracle and its answers to the example sequences.
 
     Args:
-        evaluation: Sequences and exact answers.
+        examples: The example sequences and their exact answers.
+        exact_entropy: Mean entropy of the exact predictive over all sequences, in bits.
 
     Returns:
         The group ``/oracle``.
     """
-    certificate = evaluation.oracle.certificate.to_json()
+    certificate = examples.oracle.certificate.to_json()
     certificate["error_nat"] = certificate.pop("error")
     return make_dataset(
         "/oracle",
-        {
-            "entropy": measure(evaluation.log_p, evaluation).exact_entropy,
-            "log_predictive": evaluation.log_p[:NUM_EXAMPLES],
-        },
+        {"entropy": exact_entropy, "log_predictive": examples.log_p},
         attrs={"certificate": certificate},
     )
 
 
-def network_group(subject: Subject, laws: list[LogLaws], measured: list[Measured]) -> xr.Dataset:
+def network_group(
+    subject: Subject, example_laws: list[LogLaws], measured: list[Measured]
+) -> xr.Dataset:
     """Describe what was compared, and its own answers to the example sequences.
 
     Args:
         subject: The first of the subjects, for its name and sizes.
-        laws: Log probabilities of each subject, in nats.
+        example_laws: Log probabilities of each subject, in nats.
         measured: Measures of each subject.
 
     Returns:
@@ -83,10 +79,7 @@ def network_group(subject: Subject, laws: list[LogLaws], measured: list[Measured
     """
     return make_dataset(
         "/network",
-        {
-            "entropy": [m.entropy for m in measured],
-            "log_predictive": [law[:NUM_EXAMPLES] for law in laws],
-        },
+        {"entropy": [m.entropy for m in measured], "log_predictive": example_laws},
         attrs={
             "architecture": _architecture(subject),
             "num_parameters": 0 if isinstance(subject, Oracle) else count_parameters(subject),
@@ -102,12 +95,14 @@ def _architecture(subject: Subject) -> dict[str, object]:
     return {"kind": name, **sizes}
 
 
-def divergence_group(measured: list[Measured], evaluation: Evaluation) -> xr.Dataset:
+def divergence_group(
+    measured: list[Measured], supervised: Bool[np.ndarray, " position"]
+) -> xr.Dataset:
     """Gather the subjects' measures.
 
     Args:
         measured: Measures of each subject.
-        evaluation: Sequences and exact answers.
+        supervised: Which positions count in any sequence.
 
     Returns:
         The group ``/divergence``.
@@ -120,39 +115,41 @@ def divergence_group(measured: list[Measured], evaluation: Evaluation) -> xr.Dat
     )
     arrays = {name: np.stack([getattr(m, name) for m in measured]) for name in names}
     arrays |= {name: np.stack([m.means[name] for m in measured]) for name in measured[0].means}
-    return make_dataset("/divergence", arrays | {"supervised": evaluation.supervised.any(axis=0)})
+    return make_dataset("/divergence", arrays | {"supervised": supervised})
 
 
-def ladder_group(rung_laws: dict[str, LogLaws], evaluation: Evaluation) -> xr.Dataset:
-    """Measure the rivals.
+def ladder_group(measured: dict[str, Measured], best_constant_entropy_mae: float) -> xr.Dataset:
+    """Gather the rivals' measures.
 
     Args:
-        rung_laws: Log probabilities of each rung, in nats.
-        evaluation: Sequences and exact answers.
+        measured: Measures of each rung, by name.
+        best_constant_entropy_mae: Entropy error of the best single number, in bits.
 
     Returns:
         The group ``/ladder``.
     """
-    measured = [measure(law, evaluation) for law in rung_laws.values()]
+    rows = list(measured.values())
     names = ("kl", "total_variation", "impossible_mass", "argmax_agreement")
-    arrays = {name: np.stack([getattr(m, name) for m in measured]) for name in names}
-    arrays |= {name: np.stack([m.means[name] for m in measured]) for name in measured[0].means}
-    with jax.enable_x64(True):
-        exact = measures.entropy(jnp.asarray(evaluation.log_p))
-        constant = measures.best_constant_entropy_mae(exact, jnp.asarray(evaluation.supervised))
+    arrays = {name: np.stack([getattr(m, name) for m in rows]) for name in names}
+    arrays |= {name: np.stack([m.means[name] for m in rows]) for name in rows[0].means}
     return make_dataset(
         "/ladder",
         arrays,
-        {"rung": list(rung_laws)},
-        {"best_constant_entropy_mae": float(constant) * BITS},
+        {"rung": list(measured)},
+        {"best_constant_entropy_mae": best_constant_entropy_mae},
     )
 
 
-def layers_group(views: list[InsideView], rungs: list[str]) -> xr.Dataset:
+def layers_group(
+    views: list[InsideView],
+    pattern: Float[np.ndarray, "layer head input_position source_position"],
+    rungs: list[str],
+) -> xr.Dataset:
     """Gather what was seen inside the networks.
 
     Args:
         views: One view for each subject.
+        pattern: Attention weights of the first subject on the first example.
         rungs: Names of the rungs.
 
     Returns:
@@ -165,37 +162,23 @@ def layers_group(views: list[InsideView], rungs: list[str]) -> xr.Dataset:
             "kl_to_output": np.stack([view.kl_to_output for view in views]),
             "rung_kl": np.stack([view.rung_kl for view in views], axis=-1),
             "attention_entropy": np.stack([view.attention_entropy for view in views]),
-            "attention_pattern": views[0].attention_pattern,
+            "attention_pattern": pattern,
         },
         {"rung": rungs},
     )
 
 
-_reliability = jax.jit(measures.reliability, static_argnames=("num_bins", "level"))
-
-
-def calibration_group(laws: list[LogLaws], evaluation: Evaluation) -> xr.Dataset:
-    """Bin the subjects' probabilities and hold them against frequencies.
+def calibration_group(tables: list[measures.Reliability]) -> xr.Dataset:
+    """Gather the subjects' reliability.
 
     Args:
-        laws: Log probabilities of each subject, in nats.
-        evaluation: Sequences and exact answers.
+        tables: One for each subject, in 64 bits.
 
     Returns:
         The group ``/calibration``.
     """
+    per_seed = [*_PER_SEED, *(["weight"] if tables[0].is_weighted else [])]
     with jax.enable_x64(True):
-        tables = [
-            _reliability(
-                jnp.asarray(law),
-                jnp.asarray(evaluation.batch.outcomes),
-                jnp.asarray(evaluation.log_p),
-                jnp.asarray(evaluation.supervised),
-                num_bins=NUM_BINS,
-            )
-            for law in laws
-        ]
-        per_seed = ("predicted", "observed", "observed_low", "observed_high", "exact", "count")
         arrays = {name: np.stack([getattr(t, name) for t in tables]) for name in per_seed}
         arrays |= {
             name: np.asarray(getattr(tables[0], name)) for name in ("edges_low", "edges_high")

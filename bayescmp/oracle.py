@@ -12,12 +12,9 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.elimination_engine import EliminationEngine
-from bayescmp.exact.enumeration import EnumerationEngine
 from bayescmp.exact.forward import ForwardEngine
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.records import Batch, Reference
-from bayescmp.selection import EngineName, choose_engine
 
 MAX_BYTES = 2**28
 """Rough size of the arrays that enumeration may fill at once."""
@@ -107,40 +104,6 @@ class Oracle(eqx.Module):
         return self.model.engine_sites(batch)
 
 
-def derive_oracle(model: AbstractGenerativeModel, *, engine: EngineName = "auto") -> Oracle:
-    """Find an exact way to answer a model's questions.
-
-    Tried in this order: the model's hand-written closed form, conjugate updating found on the
-    trace, one pass forwards or variable elimination over a program with discrete latents,
-    enumeration of all joint settings, and quadrature over one or two continuous latents
-    where its error is below 1e-6 nats.
-
-    Args:
-        model: Generative model.
-        engine: Name of an engine to force, or "auto".
-
-    Returns:
-        The oracle, whose certificate says what was done with each site.
-
-    Raises:
-        ValueError: If no engine (or not the forced one) applies; the message says why.
-
-    Example:
-        >>> from bayescmp.models import Bijection
-        >>> derive_oracle(Bijection(size=20)).certificate.exact
-        True
-    """
-    choice = choose_engine(model, engine)
-    certificate = Certificate(
-        engine=choice.name,
-        exact=choice.exact,
-        reason=choice.engine.reason(),
-        sites=tuple(choice.engine.treatment().items()),
-        error=choice.error,
-    )
-    return Oracle(model=model, engine=choice.engine, certificate=certificate)
-
-
 @eqx.filter_jit
 def _answer(
     engine: AbstractEngine, sites: dict[str, Array], num_axes: int, *, window: int | None = None
@@ -168,13 +131,10 @@ def sequences_at_once(engine: AbstractEngine, *, windowed: bool = False) -> int 
     Returns:
         At least one; None where an engine takes next to no memory.
     """
-    if isinstance(engine, ForwardEngine) and windowed:
-        size = engine.bytes_per_window
-    elif isinstance(engine, EnumerationEngine | ForwardEngine | EliminationEngine):
-        size = engine.bytes_per_sequence
-    else:
-        return None
-    return max(1, MAX_BYTES // size)
+    if windowed and isinstance(engine, ForwardEngine):
+        return max(1, MAX_BYTES // engine.bytes_per_window)
+    size = getattr(engine, "bytes_per_sequence", None)
+    return None if size is None else max(1, MAX_BYTES // size)
 
 
 def reject_impossible(reference: Reference) -> None:

@@ -17,6 +17,10 @@ import numpy as np
 SCHEMA_VERSION: str = "1"
 """Version of the table; a change that breaks a reader raises it."""
 
+EVERY_SEQUENCE = "every sequence"
+"""How the root attribute ``evaluation`` begins where means are over all sequences, weighted by
+their exact probability, and nothing was drawn."""
+
 Kind = Literal["float", "int", "bool", "str"]
 AttributeKind = Literal["text", "number", "json"]
 
@@ -115,7 +119,7 @@ _MEANS: Mapping[str, tuple[str, str]] = {
         f"mean_{name}": (unit, f"mean over positions: {what}")
         for name, (unit, what) in _MEASURES.items()
     },
-    "mean_excess_log_loss": ("bit", "mean over positions: log loss on drawn outcomes above exact"),
+    "mean_excess_log_loss": ("bit", "mean over positions: log loss on the outcomes above exact"),
     "entropy_mae_a": ("bit", "entropy MAE (A): mean of |H(q) - H(p)| over sequences, positions"),
     "entropy_mae_b": ("bit", "entropy MAE (B): mean over positions of |mean H(q) - mean H(p)|"),
 }
@@ -135,7 +139,9 @@ _ROOT = Group(
         "preset": Attribute("text", "preset of the config"),
         "config": Attribute("json", "every field of the config"),
         "seeds": Attribute("json", "list of seeds"),
-        "evaluation": Attribute("text", "which sequences the figures are means over"),
+        "evaluation": Attribute(
+            "text", "which sequences the figures are means over: drawn ones, or every sequence"
+        ),
         "versions": Attribute("json", "package name to version"),
         "git_revision": Attribute("text", "git revision, or 'unknown'"),
         "device": Attribute("text", "where it ran"),
@@ -188,10 +194,10 @@ _DIVERGENCE = Group(
     {
         **_table(_MEASURES, _OF_POSITION),
         "kl_standard_error": Variable(
-            _OF_POSITION, "bit", "standard error of kl over the sequences"
+            _OF_POSITION, "bit", "standard error of kl over the sequences, 0 over every one"
         ),
         "excess_log_loss": Variable(
-            _OF_POSITION, "bit", "log loss on drawn outcomes above that of the exact predictive"
+            _OF_POSITION, "bit", "log loss on the outcomes above that of the exact predictive"
         ),
         "entropy_gap_abs": Variable(_OF_POSITION, "bit", "mean of |H(q) - H(p)| (A, per position)"),
         "entropy_gap_of_means": Variable(
@@ -249,6 +255,12 @@ _CALIBRATION = Group(
         "observed_high": Variable(_BINS, "1", "upper end of the frequency's interval"),
         "exact": Variable(_BINS, "1", "mean exact probability"),
         "count": Variable(_BINS, "1", "number of predicted probabilities", "int"),
+        "weight": Variable(
+            _BINS,
+            "1",
+            "number of predicted probabilities, each weighted by its sequence's probability",
+            required=False,
+        ),
         "ece": Variable(("seed",), "1", "expected calibration error against frequencies"),
         "exact_ece": Variable(
             ("seed",), "1", "expected calibration error against exact probabilities"

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.conjugate import find_beta_bernoulli
+from bayescmp.exact.conjugate import explain_conjugate, find_conjugate
 from bayescmp.exact.elimination_engine import EliminationEngine
 from bayescmp.exact.enumeration import EnumerationEngine
 from bayescmp.exact.factors import FactoredProgram, factor_program
@@ -104,13 +104,24 @@ def _closed_form(model: AbstractGenerativeModel) -> Choice:
 
 
 def _conjugate(model: AbstractGenerativeModel) -> Choice:
-    found = find_beta_bernoulli(model.program, model.layout)
+    if not _continuous_latents(model):
+        raise ValueError(
+            f"engine: found no conjugate structure in {model.title()}; it has no continuous latent"
+        )
+    found = find_conjugate(model.program, model.layout)
     if found is None:
         raise ValueError(
-            f"engine: found no conjugate structure in {model.title()}; expected one Beta "
-            "site that is the probability of every Bernoulli outcome"
+            f"engine: found no conjugate structure in {model.title()}; "
+            f"{explain_conjugate(model.program, model.layout)}"
         )
     return Choice(found, "conjugate")
+
+
+def _continuous_latents(model: AbstractGenerativeModel) -> list[str]:
+    """Return the sites that are never shown and have not finitely many values."""
+    layout = model.layout
+    shown = {site.name for site in (*layout.kept_sites, layout.outcome)}
+    return [s.name for s in model.sites.values() if s.num_values is None and s.name not in shown]
 
 
 def _discrete(model: AbstractGenerativeModel) -> Choice:

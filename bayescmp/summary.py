@@ -6,6 +6,9 @@ import numpy as np
 import xarray as xr
 
 from bayescmp.measures.interval import mean_interval
+from bayescmp.plots.numbers import format_given, format_interval, format_number
+from bayescmp.report.verdicts import give_reason
+from bayescmp.report.words import resolution
 
 _HEADLINES = {
     "mean_kl": "KL from exact",
@@ -27,7 +30,8 @@ def summarise(tree: xr.DataTree) -> str:
 
     Returns:
         Lines of text: each claim with verdict, mean over seeds, interval and threshold;
-        each measure of the network beside the rung that does best in it.
+        each measure of the network beside the rung that does best in it. No digit below
+        the error of an oracle that is not exact.
 
     Example:
         >>> print(summarise(tree))
@@ -38,26 +42,31 @@ def summarise(tree: xr.DataTree) -> str:
     """
     tables = [_lay_out(_measure_rows(tree))]
     if "claims" in tree and tree["claims"].sizes["claim"]:
-        tables.insert(0, _lay_out(_claim_rows(tree["claims"].to_dataset())))
+        tables.insert(0, _lay_out(_claim_rows(tree)))
     return "\n\n".join(tables)
 
 
-def _claim_rows(claims: xr.Dataset) -> list[tuple[str, ...]]:
+def _claim_rows(tree: xr.DataTree) -> list[tuple[str, ...]]:
     """Return a heading and a row for each claim."""
+    claims = tree["claims"].to_dataset()
     level = float(claims["level"][0])
     rows = [("verdict", "claim", f"mean over seeds [{level:.0%} interval]", "threshold")]
     for index in range(claims.sizes["claim"]):
         row = claims.isel(claim=index)
+        error = resolution(tree, row["metric_units"].item())
+        limit = row["threshold"].item()
+        written = _number(limit, error) if row["rung"].item() else _given(limit, error)
         rows.append(
             (
                 row["verdict"].item(),
                 row["statement"].item(),
-                _with_interval(row["mean"].item(), row["low"].item(), row["high"].item()),
-                f"{row['direction'].item()} {_number(row['threshold'].item())}",
+                _with_interval(row["mean"].item(), row["low"].item(), row["high"].item(), error),
+                f"{row['direction'].item()} {written}",
             )
         )
         if row["verdict"].item() == "inconclusive":
-            rows.append(("", f"  {row['reason'].item()}", "", ""))
+            reason = give_reason(tree, index) if error > 0.0 else row["reason"].item()
+            rows.append(("", f"  {reason}", "", ""))
     return rows
 
 
@@ -68,36 +77,46 @@ def _measure_rows(tree: xr.DataTree) -> list[tuple[str, ...]]:
     for name, label in _HEADLINES.items():
         interval = mean_interval(network[name].to_numpy(), _LEVEL)
         units = network[name].attrs["units"]
+        error = resolution(tree, units)
         rows.append(
             (
                 label if units == "1" else f"{label} ({units})",
-                _with_interval(float(interval.mean), float(interval.low), float(interval.high)),
-                _best_rung(ladder[name], higher=name in _HIGHER_IS_BETTER),
+                _with_interval(
+                    float(interval.mean), float(interval.low), float(interval.high), error
+                ),
+                _best_rung(ladder[name], error, higher=name in _HIGHER_IS_BETTER),
             )
         )
     return rows
 
 
-def _best_rung(values: xr.DataArray, *, higher: bool) -> str:
+def _best_rung(values: xr.DataArray, error: float, *, higher: bool) -> str:
     """Name the rung that does best in a measure, with its value."""
     known = values.dropna("rung")
     numbers = known.to_numpy()
     if numbers.size == 0:
         return "none"
     best = known.isel(rung=int(numbers.argmax() if higher else numbers.argmin()))
-    return f"{_number(best.item())} ({best['rung'].item()})"
+    return f"{_number(best.item(), error)} ({best['rung'].item()})"
 
 
-def _with_interval(mean: float, low: float, high: float) -> str:
+def _with_interval(mean: float, low: float, high: float, error: float) -> str:
     """Write a mean and its interval; an infinite one is one that nobody knows."""
+    if error > 0.0:
+        return " ".join(format_interval(mean, low, high, resolution=error)).rstrip()
     if not (np.isfinite(low) and np.isfinite(high)):
-        return _number(mean)
-    return f"{_number(mean)} [{_number(low)}, {_number(high)}]"
+        return _number(mean, error)
+    return f"{_number(mean, error)} [{_number(low, error)}, {_number(high, error)}]"
 
 
-def _number(value: float) -> str:
-    """Write a number with three significant digits."""
-    return f"{value:.3g}"
+def _number(value: float, error: float) -> str:
+    """Write a number with three significant digits, none of them below its error."""
+    return f"{value:.3g}" if error == 0.0 else format_number(value, resolution=error)
+
+
+def _given(value: float, error: float) -> str:
+    """Write a number that somebody chose, which has no error."""
+    return f"{value:.3g}" if error == 0.0 else format_given(value)
 
 
 def _lay_out(rows: Sequence[tuple[str, ...]]) -> str:

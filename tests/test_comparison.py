@@ -95,7 +95,9 @@ def test_kl_is_the_expectation_of_excess_log_loss(coin_oracle: bc.Oracle):
 
 def test_calibration_fires_on_an_overconfident_predictor_alone(coin_oracle: bc.Oracle):
     fired, silent = (
-        bc.compare(Tempered(coin_oracle, power), coin_oracle, key=jax.random.key(1))["/calibration"]
+        bc.compare(
+            Tempered(coin_oracle, power), coin_oracle, key=jax.random.key(1), num_sequences=4_096
+        )["/calibration"]
         for power in (2.0, 1.0)
     )
     assert fired["exact_ece"][0] > 0.03

@@ -12,7 +12,12 @@ from numpyro import handlers
 from numpyro.contrib.control_flow import scan
 
 import bayescmp as bc
-from bayescmp.exact.conjugate import BetaBernoulliEngine, find_beta_bernoulli
+from bayescmp.exact.conjugate import (
+    BetaBernoulliEngine,
+    explain_conjugate,
+    find_beta_bernoulli,
+    find_conjugate,
+)
 
 LENGTH = 4
 
@@ -73,6 +78,13 @@ def test_it_fires(function: Callable[[], None]):
     assert engine == BetaBernoulliEngine(
         concentration1=2.0, concentration0=3.0, bias_site="bias", outcome_site="token"
     )
+
+
+def test_the_general_search_takes_the_short_way_for_a_coin():
+    model = bc.GenerativeModel(in_a_plate, outcome="token")
+    engine = find_conjugate(model.program, model.layout)
+    assert engine == find_beta_bernoulli(model.program, model.layout)
+    assert explain_conjugate(model.program, model.layout) is None
 
 
 def test_a_uniform_bias_is_a_beta_bias():

@@ -4,6 +4,10 @@ from bayescmp.exact.belief_propagation import FactorGraph as FactorGraph
 from bayescmp.exact.belief_propagation import Propagation as Propagation
 from bayescmp.exact.belief_propagation import propagate as propagate
 from bayescmp.exact.conjugate import BetaBernoulliEngine as BetaBernoulliEngine
+from bayescmp.exact.conjugate import explain_conjugate as explain_conjugate
+from bayescmp.exact.conjugate import find_conjugate as find_conjugate
+from bayescmp.exact.conjugate_counts import CountsEngine as CountsEngine
+from bayescmp.exact.conjugate_rates import RatesEngine as RatesEngine
 from bayescmp.exact.elimination import EliminationPlan as EliminationPlan
 from bayescmp.exact.elimination import log_partition as log_partition
 from bayescmp.exact.elimination import marginals as marginals
@@ -16,6 +20,7 @@ from bayescmp.exact.filtering import FilterEngine as FilterEngine
 from bayescmp.exact.filtering import forward_filter as forward_filter
 from bayescmp.exact.filtering import windowed_filter as windowed_filter
 from bayescmp.exact.forward import ForwardEngine as ForwardEngine
+from bayescmp.exact.gaussian import GaussianEngine as GaussianEngine
 from bayescmp.exact.labelled_chain import LabelledChainEngine as LabelledChainEngine
 from bayescmp.exact.labelled_chain import labelled_filter as labelled_filter
 from bayescmp.exact.labelled_chain import windowed_labelled_filter as windowed_labelled_filter

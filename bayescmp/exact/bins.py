@@ -1,9 +1,10 @@
 """Log probabilities of the bins of a continuous outcome."""
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
-from jax.scipy.special import log_ndtr
+from jax.scipy.special import erfc
 from jaxtyping import Array, Float
 from numpyro import distributions as dist
 
@@ -68,7 +69,35 @@ def log_normal_bins(edges: Float[Array, "*batch edge"]) -> Float[Array, "*batch 
     low = jnp.concatenate([-ends, edges], axis=-1)
     high = jnp.concatenate([edges, ends], axis=-1)
     mirrored = low > 0.0
-    log_high = log_ndtr(jnp.where(mirrored, -low, high))
-    log_low = log_ndtr(jnp.where(mirrored, -high, low))
+    log_high = log_cdf(jnp.where(mirrored, -low, high))
+    log_low = log_cdf(jnp.where(mirrored, -high, low))
     gap = jnp.minimum(log_low - log_high, 0.0)
     return log_high + jnp.log(-jnp.expm1(gap))
+
+
+def log_cdf(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return the log of the standard normal distribution function, exact far out too.
+
+    ``log (erfc(-z / sqrt 2) / 2)`` where that does not underflow, and the asymptotic series of
+    Mills' ratio below; ``jax.scipy.special.log_ndtr`` (JAX 0.12) is off by 4e-9 between.
+
+    Args:
+        z: Standard deviations from the mean; infinities are allowed.
+
+    Returns:
+        Log probabilities in nats.
+
+    Example:
+        >>> log_cdf(jnp.array([-jnp.inf, 0.0, jnp.inf]))
+        Array([      -inf, -0.6931472,  0.       ], dtype=float32)
+    """
+    # The series' ninth term is (17!!) / z^18: 1e-19 of the first at -30, 2e-12 at -12.
+    far = -30.0 if z.dtype == jnp.float64 else -12.0
+    near = jnp.log(erfc(-jnp.maximum(z, far) / math.sqrt(2.0)) / 2.0)
+    x = jnp.clip(z, -1e18, far)
+    total = term = jnp.ones_like(x)
+    for k in range(1, 9):
+        term = -term * (2 * k - 1) / x**2
+        total = total + term
+    tail = -0.5 * x**2 - jnp.log(-x) - 0.5 * math.log(2.0 * math.pi) + jnp.log(total)
+    return jnp.where(z < far, jnp.where(jnp.isneginf(z), -jnp.inf, tail), near)

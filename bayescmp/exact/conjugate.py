@@ -12,6 +12,10 @@ from jaxtyping import Array, Float
 from numpyro import distributions as dist
 
 from bayescmp.engine import AbstractEngine
+from bayescmp.exact.conjugate_counts_search import find_counts
+from bayescmp.exact.conjugate_rates_search import find_rates
+from bayescmp.exact.conjugate_roles import NotConjugateError, find_roles
+from bayescmp.exact.gaussian import find_gaussian
 from bayescmp.exact.settings import element_law
 from bayescmp.layout import Layout
 from bayescmp.program import Program, trace_program, visit_sites
@@ -74,6 +78,60 @@ class BetaBernoulliEngine(AbstractEngine):
     def reason(self) -> str:
         """Say why the answer is exact."""
         return "a Beta prior is conjugate to Bernoulli outcomes"
+
+
+def find_conjugate(program: Program, layout: Layout) -> AbstractEngine | None:
+    """Find latents that can be integrated in closed form, on the program's trace.
+
+    Args:
+        program: NumPyro program without arguments.
+        layout: The program's layout.
+
+    Returns:
+        The engine, or None where there is none; ``explain_conjugate`` says why.
+
+    Example:
+        >>> model = bc.models.beta_bernoulli(length=4)
+        >>> find_conjugate(model.program, model.layout).reason()
+        'a Beta prior is conjugate to Bernoulli outcomes'
+    """
+    found = _seek(program, layout)
+    return found if isinstance(found, AbstractEngine) else None
+
+
+def explain_conjugate(program: Program, layout: Layout) -> str | None:
+    """Say why no latent can be integrated in closed form.
+
+    Args:
+        program: NumPyro program without arguments.
+        layout: The program's layout.
+
+    Returns:
+        The reason for each kind of structure that was tried, or None where one was found.
+
+    Example:
+        >>> model = bc.models.Bijection(size=3)
+        >>> explain_conjugate(model.program, model.layout)
+        'no continuous site is hidden'
+    """
+    found = _seek(program, layout)
+    return None if isinstance(found, AbstractEngine) else found
+
+
+def _seek(program: Program, layout: Layout) -> AbstractEngine | str:
+    """Return an engine, or why there is none."""
+    try:
+        roles = find_roles(program, layout)
+        if len(roles.continuous) == 1 and not (roles.grids or layout.query or layout.given):
+            coin = find_beta_bernoulli(program, layout)
+            if coin is not None:
+                return coin
+        if not layout.edges:
+            return find_counts(roles)
+        has_rates = layout.outcome.support.startswith(("Integer", "Positive"))
+        return find_rates(roles) if has_rates else find_gaussian(roles)
+    except NotConjugateError as error:
+        return str(error)
 
 
 def find_beta_bernoulli(program: Program, layout: Layout) -> BetaBernoulliEngine | None:

@@ -228,4 +228,3 @@ class EnumerationEngine(AbstractEngine):
                 beliefs[grid.name] = totals.T
             stride *= size
         return beliefs
-

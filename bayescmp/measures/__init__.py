@@ -9,6 +9,7 @@ from bayescmp.measures.calibration import (
     Reliability,
     exact_calibration_error,
     expected_calibration_error,
+    merge_reliability,
     reliability,
 )
 from bayescmp.measures.divergence import (
@@ -43,6 +44,7 @@ __all__ = [
     "kl",
     "log_loss",
     "mean_interval",
+    "merge_reliability",
     "reliability",
     "standard_error",
     "total_variation",

@@ -14,6 +14,7 @@ from bayescmp.plots.series import (
     read_array,
     read_values,
 )
+from bayescmp.schema import EVERY_SEQUENCE
 
 Bins = Float[np.ndarray, " bin"]
 
@@ -77,7 +78,8 @@ def plot_calibration(tree: xr.DataTree) -> Figure:
         upper.plot((0, 1), (0, 1), color=LIGHT["axis"], linewidth=1.0)
         _draw_curve(upper, curves[0], np.zeros_like(curves[0].predicted))
         upper.set_ylim(-0.03, 1.03)
-        _write_key(upper)
+        whole = str(tree.attrs.get("evaluation", "")).startswith(EVERY_SEQUENCE)
+        _write_key(upper, "over every sequence" if whole else "drawn outcomes, with interval")
         title_panel(lower, "The same, minus the predicted probability")
         lower.axhline(0.0, color=LIGHT["axis"], linewidth=1.0)
         for curve in curves[1:]:
@@ -117,10 +119,10 @@ def _draw_curve(panel: Axes, curve: ReliabilityCurve, base: Bins) -> None:
     )
 
 
-def _write_key(panel: Axes) -> None:
+def _write_key(panel: Axes, dots: str) -> None:
     """Say in the upper left corner what each mark is."""
     rows = (
-        (0.93, "o", LIGHT["rung-2"], "drawn outcomes, with interval"),
+        (0.93, "o", LIGHT["rung-2"], dots),
         (0.83, "D", LIGHT["network"], "exact probability"),
     )
     for height, marker, colour, text in rows:

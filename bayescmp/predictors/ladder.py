@@ -1,4 +1,6 @@
-"""The first rungs of the ladder of rival explanations."""
+"""The ladder of rival explanations that every network is shown beside."""
+
+import math
 
 import equinox as eqx
 import jax
@@ -7,17 +9,25 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
+from bayescmp.exact.conjugate import BetaBernoulliEngine
 from bayescmp.exact.filtering import FilterEngine
 from bayescmp.oracle import Oracle
+from bayescmp.predictors.counts import AddAlphaCounts, why_not_countable
+from bayescmp.predictors.plug_in import PlugIn, log_num_settings
 from bayescmp.predictors.predictor import (
     AbstractPredictor,
     FixedLaw,
     RestartPredictor,
     WindowPredictor,
 )
+from bayescmp.predictors.step_laws import why_no_step_laws
 
 WINDOWS = (1, 2, 3, 5)
 """Memory lengths of the window rungs."""
+
+MAX_PLUG_IN_SETTINGS = 1_024
+"""Most settings of the latents among which the plug-in rung chooses the best: it has to
+answer as fast as the other rungs do."""
 
 
 def standard_ladder(
@@ -33,6 +43,10 @@ def standard_ladder(
     ``KL(exact || c)``, which is the mean of the exact predictives; ``position only``, the
     best law at each position, likewise; and ``window w``, exact given the last ``w`` steps.
     Windows that reach over the whole sequence are the oracle itself and are left out.
+    Where outcomes are shown and finite, ``add-one counts`` and ``add-one bigram`` count
+    them. ``plug-in MAP`` puts the most probable setting of the latents in place of their
+    average, where they have few settings, or are a coin's bias whose posterior mode always
+    lies inside: on the border it would exclude what is possible, infinitely far from exact.
     Where the oracle is a forward filter, ``restart w`` is that filter started anew ``w``
     steps ago: the "window" of the published figures, weaker than ``window w``.
 
@@ -50,7 +64,8 @@ def standard_ladder(
         >>> oracle = bc.derive_oracle(bc.models.beta_bernoulli(length=4))
         >>> ladder = standard_ladder(oracle, key=jax.random.key(0), num_sequences=64)
         >>> [rung.name for rung in ladder]
-        ['uniform', 'best constant', 'position only', 'window 1', 'window 2']
+        ['uniform', 'best constant', 'position only', 'add-one counts', 'add-one bigram',
+         'window 1', 'window 2']
     """
     num_outcomes = oracle.model.num_outcomes
     layout = oracle.model.layout
@@ -65,9 +80,28 @@ def standard_ladder(
     }
     return (
         *(FixedLaw(log_law=_log_normalised(law), name=name) for name, law in laws.items()),
+        *_counts(oracle),
+        *_plug_in(oracle),
         *(RestartPredictor(oracle, w) for w in reached if isinstance(oracle.engine, FilterEngine)),
         *(WindowPredictor(oracle, w) for w in reached),
     )
+
+
+def _counts(oracle: Oracle) -> tuple[AbstractPredictor, ...]:
+    if why_not_countable(oracle.model) is not None:
+        return ()
+    return tuple(AddAlphaCounts(oracle.model, order=order) for order in (0, 1))
+
+
+def _plug_in(oracle: Oracle) -> tuple[AbstractPredictor, ...]:
+    """Return the plug-in rung where it is quick, and not always infinitely far."""
+    engine = oracle.engine
+    if isinstance(engine, BetaBernoulliEngine):
+        applies = min(engine.concentration1, engine.concentration0) > 1.0
+    else:
+        few = log_num_settings(oracle.model) <= math.log(MAX_PLUG_IN_SETTINGS)
+        applies = few and why_no_step_laws(oracle.model) is None
+    return (PlugIn(oracle, "maximum a posteriori"),) if applies else ()
 
 
 @eqx.filter_jit

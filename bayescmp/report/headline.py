@@ -131,7 +131,7 @@ def describe_standing(tree: xr.DataTree, kl: Float[np.ndarray, " seed"]) -> str:
         return f"{names[index]} ({with_unit(distance, 'bit')})"
 
     if not closer:
-        times = write_times(float(rungs[further[0]]) / mean) if mean > error else ""
+        times = write_times(float(rungs[further[0]]) / mean) if mean > 10 * error else ""
         text = f"Closer than {_all_rivals(num)}; the best of them is {write(further[0])}"
         text += f", {times} as far." if times else "."
     elif not further:

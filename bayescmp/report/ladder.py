@@ -10,6 +10,7 @@ from bayescmp.plots.series import read_labels, read_values
 from bayescmp.report.blocks import Cell, Row, Section, TableBlock
 from bayescmp.report.headline import describe_standing
 from bayescmp.report.words import (
+    is_over_every_sequence,
     number_cell,
     read_optional,
     resolution,
@@ -50,6 +51,11 @@ def build_ladder_section(tree: xr.DataTree) -> Section:
             "Entropy MAE is kept for comparison with published figures and never stands alone: a "
             "wrong distribution with the right entropy passes it, and a single number for all "
             f"positions already scores {with_unit(number, 'bit')} (A)."
+        )
+    if is_over_every_sequence(tree):
+        paragraphs.append(
+            "Every sequence that can happen was weighted by its exact probability: no figure has a "
+            "sampling error, and the excess log loss is the KL divergence."
         )
     return Section(
         ident="ladder",

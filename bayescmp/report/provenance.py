@@ -11,6 +11,7 @@ from bayescmp.report.blocks import Fact, FactList, Section
 from bayescmp.report.headline import ENOUGH_SEEDS
 from bayescmp.report.words import (
     flatten,
+    is_over_every_sequence,
     plural,
     read_optional,
     read_text,
@@ -105,8 +106,9 @@ def build_unchecked_section(tree: xr.DataTree) -> Section:
         "Cause. Nothing inside the network was intervened on: layers and heads that look Bayesian "
         "may do no causal work.",
         "Rivals that are not on the ladder. Another explanation may fit as well as exact Bayes.",
-        "Averages hide sequences. Divergences are means over sequences; single sequences can be "
-        "worse than any figure here.",
+        "Averages hide sequences. Divergences are means over sequences"
+        f"{', likely ones foremost' if is_over_every_sequence(tree) else ''}; single sequences can "
+        "be worse than any figure here.",
     ]
     if "/layers" in tree.groups:
         points.append(
@@ -140,6 +142,8 @@ def _seed_points(tree: xr.DataTree) -> list[str]:
             "not other widths, depths, optimisers or lengths of training; they assume that seeds "
             "are independent and nearly normal."
         )
+    if is_over_every_sequence(tree):
+        return points  # no further sequence could change a figure
     if has_variable(tree, "/divergence/kl_standard_error"):
         errors = read_values(tree, "/divergence/kl_standard_error", "seed", "position")
         finite = errors[np.isfinite(errors)]

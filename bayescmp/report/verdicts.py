@@ -83,7 +83,7 @@ def _make_row(tree: xr.DataTree, claim: int) -> ClaimRow:
     return ClaimRow(
         verdict=verdict if verdict in ORDER else "inconclusive",
         statement=text("statement"),
-        reason=_give_reason(tree, claim, verdict, text("reason")),
+        reason=give_reason(tree, claim),
         metric=text("metric"),
         threshold=f"{text('direction')} {threshold}{rung}",
         value=with_unit(value, units),
@@ -92,8 +92,20 @@ def _make_row(tree: xr.DataTree, claim: int) -> ClaimRow:
     )
 
 
-def _give_reason(tree: xr.DataTree, claim: int, verdict: str, recorded: str) -> str:
-    """Say why a claim got its verdict, without repeating figures that stand beside it."""
+def give_reason(tree: xr.DataTree, claim: int) -> str:
+    """Say why a claim got its verdict, without repeating figures that stand beside it.
+
+    Args:
+        tree: A comparison with claims.
+        claim: Place of the claim, from 0.
+
+    Returns:
+        The reason in words.
+    """
+    verdict, recorded = (
+        clean_text(str(read_array(tree, f"/claims/{name}").values[claim]))
+        for name in ("verdict", "reason")
+    )
     seeds = read_values(tree, "/claims/value", "claim", "seed")[claim]
     needed = int(read_values(tree, "/claims/min_seeds", "claim")[claim])
     if seeds.size < needed or not np.isfinite(seeds).all():

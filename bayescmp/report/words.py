@@ -10,6 +10,7 @@ from jaxtyping import Float
 from bayescmp.plots.numbers import format_count, format_interval, format_number
 from bayescmp.plots.series import LEVEL, clean_text, oracle_error, seed_band
 from bayescmp.report.blocks import Cell
+from bayescmp.schema import EVERY_SEQUENCE
 from bayescmp.tree import read_attribute
 
 NO_INTERVAL = "one seed: no interval"
@@ -33,6 +34,15 @@ def resolution(tree: xr.DataTree, units: str) -> float:
         return 0.0
     error = oracle_error(tree)
     return error if units == "bit" else error * NAT_PER_BIT
+
+
+def is_over_every_sequence(tree: xr.DataTree) -> bool:
+    """Say whether the figures are means over every sequence, so that no draw blurs them.
+
+    Args:
+        tree: A comparison.
+    """
+    return str(read_optional(tree, "/", "evaluation")).startswith(EVERY_SEQUENCE)
 
 
 def with_unit(text: str, units: str) -> str:

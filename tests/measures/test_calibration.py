@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from complaints import unchecked
 from scipy import stats
 
 from bayescmp import measures
@@ -239,6 +240,71 @@ def test_rare_outcomes_do_not_raise_false_alarms() -> None:
     half_width = 1.96 * np.sqrt(share * (1 - share) / num_sequences)
     plain = np.sum(weights * (np.abs(share - truth) <= half_width), axis=1)
     assert plain.min() < 0.1
+
+
+def test_weights_stand_for_repeated_sequences() -> None:
+    p, outcomes = random_case(12, 3, seed=8)
+    q, times = random_case(12, 3, seed=9)[0], np.random.default_rng(10).integers(1, 5, 12)
+    mask = np.random.default_rng(11).random((12, 3)) < 0.7
+    repeated = table_of(*(np.repeat(a, times, axis=0) for a in (q, outcomes, p, mask)))
+    weights = jnp.asarray(times / times.sum(), jnp.float32)
+    weighted = COMPILED(
+        logs(q), jnp.asarray(outcomes), logs(p), jnp.asarray(mask), 10, weights=weights
+    )
+    # float32: sums of some hundred numbers below one
+    for name in ("predicted", "observed", "exact"):
+        np.testing.assert_allclose(
+            getattr(weighted, name), getattr(repeated, name), rtol=1e-5, atol=1e-6
+        )
+    np.testing.assert_allclose(weighted.weight * times.sum(), repeated.weight, rtol=1e-5)
+    np.testing.assert_array_equal(repeated.weight, repeated.count)
+    for error in (measures.expected_calibration_error, measures.exact_calibration_error):
+        assert error(weighted) == pytest.approx(float(error(repeated)), rel=1e-5)
+    # no interval is left with weights, and one without
+    np.testing.assert_array_equal(weighted.observed_low, weighted.observed)
+    np.testing.assert_array_equal(weighted.observed_high, weighted.observed)
+    assert np.nansum(repeated.observed_high - repeated.observed_low) > 1.0
+
+
+def test_outcomes_that_follow_the_exact_law_come_true_as_often() -> None:
+    p, _ = random_case(12, 3, seed=8)
+    q, _ = random_case(12, 3, seed=9)
+    ones = jnp.ones((12, 3), bool)
+    weights = jnp.asarray(np.random.default_rng(1).dirichlet(np.ones(12)), jnp.float32)
+    table = COMPILED(logs(q), None, logs(p), ones, 10, weights=weights)
+    np.testing.assert_array_equal(table.observed, table.exact)
+
+
+def test_tables_of_parts_merge_into_that_of_all() -> None:
+    p, outcomes = random_case(30, 3, seed=8)
+    log_q, log_p = logs(random_case(30, 3, seed=9)[0]), logs(p)
+    weights = jnp.asarray(np.random.default_rng(1).dirichlet(np.ones(30)), jnp.float32)
+    ones = jnp.ones((30, 3), bool)
+
+    def part(cut: slice) -> measures.Reliability:
+        rows = jnp.asarray(outcomes)[cut]
+        return COMPILED(log_q[cut], rows, log_p[cut], ones[cut], 10, weights=weights[cut])
+
+    merged = measures.merge_reliability(
+        [part(slice(0, 2)), part(slice(2, 15)), part(slice(15, 30))]
+    )
+    whole = part(slice(0, 30))
+    for got, expected in zip(jax.tree.leaves(merged), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)  # float32 sums
+    assert np.any(np.asarray(part(slice(0, 2)).count) == 0), "some part should have an empty bin"
+    drawn = table_of(p, outcomes)
+    assert measures.merge_reliability([drawn]) is drawn
+    with pytest.raises(ValueError, match="tables: expected one, or several with weights"):
+        measures.merge_reliability([drawn, drawn])
+
+
+def test_bad_weights_are_refused() -> None:
+    log_p, ones = logs([[[0.5, 0.5]]]), jnp.ones((1, 1), bool)
+    with pytest.raises(ValueError, match="weights: expected them where no outcomes"):
+        measures.reliability(log_p, None, log_p, ones, 2)
+    message = r"weights: expected shape \(1,\), got \(2,\)"
+    with unchecked(), pytest.raises(ValueError, match=message):
+        measures.reliability(log_p, None, log_p, ones, 2, weights=jnp.ones(2))
 
 
 @pytest.mark.parametrize(

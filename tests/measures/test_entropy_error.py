@@ -104,3 +104,27 @@ def test_no_constant_beats_the_best_constant() -> None:
     assert float(scores.min()) >= float(floor) - 1e-6  # rounding of a float32 mean
     # the grid of entropies has gaps of at most 0.025 nats, and the score slope at most 1
     assert float(scores.min()) <= float(floor) + 0.025
+
+
+def test_weights_stand_for_repeated_sequences() -> None:
+    rng = np.random.default_rng(5)
+    log_p, log_q = (
+        np.log(rng.dirichlet(np.ones(4), size=(9, 3))).astype(np.float32) for _ in range(2)
+    )
+    supervised, times = rng.random((9, 3)) < 0.7, rng.integers(1, 6, 9)
+    weights = jnp.asarray(times / times.sum(), jnp.float32)
+    laws = [jnp.asarray(log_p), jnp.asarray(log_q), jnp.asarray(supervised)]
+    repeated = [jnp.repeat(array, times, axis=0) for array in laws]
+    # float32 sums of a few dozen numbers of order one
+    for error in (measures.entropy_mae_per_sequence, measures.entropy_mae_of_means):
+        expected = float(error(*repeated))
+        assert error(*laws, weights) == pytest.approx(expected, rel=1e-5)
+        assert error(*laws) != pytest.approx(expected, rel=1e-2)
+    alone, often = measures.entropy(laws[0]), measures.entropy(repeated[0])
+    expected = float(measures.best_constant_entropy_mae(often, repeated[2]))
+    found = measures.best_constant_entropy_mae(alone, laws[2], weights)
+    assert found == pytest.approx(expected, rel=1e-5)
+    # by brute force: the best of all entropies as a constant
+    entropies, mass = np.asarray(alone), np.where(supervised, np.asarray(weights)[:, None], 0.0)
+    scores = [np.sum(mass * np.abs(entropies - c)) / mass.sum() for c in entropies[supervised]]
+    assert found == pytest.approx(min(scores), rel=1e-5)
