@@ -26,7 +26,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bayescmp.layout import Layout
-from bayescmp.oracle import Oracle, sequences_at_once
+from bayescmp.oracle import AbstractOracle, Oracle, sequences_at_once
 from bayescmp.program import SUM_TOLERANCE, Site
 from bayescmp.records import Batch
 
@@ -58,7 +58,7 @@ class AllSequences:
         ([[0, 0], [0, 1], [1, 0], [1, 1]], [0.333, 0.167, 0.167, 0.333])
     """
 
-    oracle: Oracle
+    oracle: AbstractOracle
     numbers: Int[np.ndarray, " sequence"]
     """Number of each possible sequence among all that can be written down."""
     weights: Float[np.ndarray, " sequence"]
@@ -105,7 +105,7 @@ def count_sequences(layout: Layout) -> int | None:
     return math.prod(_bases(layout))
 
 
-def reason_to_sample(oracle: Oracle) -> str:
+def reason_to_sample(oracle: AbstractOracle) -> str:
     """Say why a model's sequences cannot all be listed.
 
     Args:
@@ -129,7 +129,7 @@ def reason_to_sample(oracle: Oracle) -> str:
     return ""
 
 
-def is_little_work(oracle: Oracle) -> bool:
+def is_little_work(oracle: AbstractOracle) -> bool:
     """Say whether listing all sequences is reasonable without being asked to.
 
     Args:
@@ -142,12 +142,12 @@ def is_little_work(oracle: Oracle) -> bool:
     if reason_to_sample(oracle):
         return False
     count = count_sequences(oracle.model.layout) or 0
-    at_once = sequences_at_once(oracle.engine)
+    at_once = sequences_at_once(oracle.engine) if isinstance(oracle, Oracle) else 1
     fills = 0 if at_once is None else math.ceil(count / at_once)
     return count <= NUM_SAMPLED or (count <= MOST_BY_ITSELF and fills <= MOST_FILLS)
 
 
-def list_sequences(oracle: Oracle) -> AllSequences:
+def list_sequences(oracle: AbstractOracle) -> AllSequences:
     """List every sequence that is possible under a model, with its exact probability.
 
     Args:
@@ -182,7 +182,7 @@ def list_sequences(oracle: Oracle) -> AllSequences:
 
 
 def _log_probability(
-    oracle: Oracle, numbers: Int[np.ndarray, " sequence"]
+    oracle: AbstractOracle, numbers: Int[np.ndarray, " sequence"]
 ) -> Float[np.ndarray, " sequence"]:
     """Return the log probability of all that the sequences show, in 64 bits."""
     batch = _write_out(oracle, numbers)
@@ -191,11 +191,11 @@ def _log_probability(
 
 
 @eqx.filter_jit
-def _log_evidence(oracle: Oracle, batch: Batch) -> Float[Array, " sequence"]:
+def _log_evidence(oracle: AbstractOracle, batch: Batch) -> Float[Array, " sequence"]:
     return oracle(batch).log_evidence[:, -1]
 
 
-def _write_out(oracle: Oracle, numbers: Int[np.ndarray, " sequence"]) -> Batch:
+def _write_out(oracle: AbstractOracle, numbers: Int[np.ndarray, " sequence"]) -> Batch:
     """Read numbers of sequences as digits, one for each site and step."""
     layout = oracle.model.layout
     digits, rest = [], numbers
@@ -228,7 +228,7 @@ def _bases(layout: Layout) -> list[int]:
     return [site.num_values or 0 for site in _listed_sites(layout) for _ in range(layout.length)]
 
 
-def _part_size(oracle: Oracle) -> int:
+def _part_size(oracle: AbstractOracle) -> int:
     """Return how many sequences are held at once."""
     layout = oracle.model.layout
     return max(1, PART_ENTRIES // (layout.length * layout.num_outcomes))

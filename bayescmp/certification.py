@@ -1,40 +1,53 @@
-"""Hold an oracle against brute-force enumeration of its program."""
+"""Hold an oracle against a judge of another kind."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from bayescmp.derivation import derive_oracle
 from bayescmp.engine import AbstractEngine
 from bayescmp.exact.enumeration import EnumerationEngine
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.oracle import sequences_at_once
+from bayescmp.oracle import Oracle, sequences_at_once
+from bayescmp.selection import EngineName, choose_engine
+
+if TYPE_CHECKING:
+    from bayescmp.montecarlo import SamplingCertification
 
 TOLERANCE = 1e-10
 """Largest accepted deviation in nats: float64 sums of up to a million terms round to
 about 1e6 * 2.2e-16 = 2e-10 at worst and 1e-13 typically."""
 
+NUM_DRAWN = 4_096
+"""Sequences over which drawn outcomes are counted."""
+
+MOST_ERRORS = 5.0
+"""Standard errors within which counts of drawn outcomes agree with their probabilities."""
+
 
 @dataclass(frozen=True)
 class CertificationResult:
-    """The outcome of holding an oracle against enumeration.
+    """The outcome of holding an oracle against a judge.
 
     Example:
-        >>> result = CertificationResult("coin", "beta-Bernoulli", 64, 4_096, 3e-9, TOLERANCE)
+        >>> result = CertificationResult("coin", "conjugate", "quadrature", 64, 3e-9, TOLERANCE)
         >>> result.passed
         False
     """
 
     model_name: str
     engine: str
+    judge: str
+    """What the oracle was compared with, for people."""
     num_sequences: int
-    num_settings: int
     largest_deviation: float
-    """Largest difference of a log predictive or a log evidence, in nats."""
+    """Largest difference of a log predictive or a log evidence."""
     tolerance: float
+    unit: str = "nats"
 
     @property
     def passed(self) -> bool:
@@ -45,30 +58,42 @@ class CertificationResult:
         """Return one line for people."""
         verdict = "passed" if self.passed else "FAILED"
         return (
-            f"{self.model_name}: {self.engine} against enumeration of {self.num_settings:,} "
-            f"settings on {self.num_sequences} sequences: largest deviation "
-            f"{self.largest_deviation:.2e} nats (tolerance {self.tolerance:.0e}): {verdict}"
+            f"{self.model_name}: {self.engine} against {self.judge} on {self.num_sequences} "
+            f"sequences: largest deviation {self.largest_deviation:.2e} {self.unit} (tolerance "
+            f"{self.tolerance:.0e}): {verdict}"
         )
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """An engine of another kind than the oracle's."""
+
+    engine: AbstractEngine
+    name: str
+    tolerance: float = TOLERANCE
 
 
 def certify(
     model: AbstractGenerativeModel, *, num_sequences: int = 64, seed: int = 0
-) -> CertificationResult:
-    """Compare a model's oracle with brute-force enumeration of its NumPyro program.
+) -> "CertificationResult | SamplingCertification":
+    """Compare a model's oracle with a judge of another kind, in float64.
 
-    Sequences are drawn from the program, and everything is computed in float64:
-    log predictives and log evidences at every position, and windows of one and two.
+    The judge is the first of these that can reach the model and is not the oracle's own
+    engine: brute-force enumeration of the NumPyro program, quadrature, elimination or a forward
+    pass, long NUTS chains; and where there is none, how often each outcome is drawn. Compared
+    are log predictives and log evidences at every position, and windows of one and two
+    where both answer them, on sequences drawn from the program.
 
     Args:
-        model: Model small enough to enumerate.
+        model: Generative model, best at a small size.
         num_sequences: Sequences to draw.
         seed: Seed of the draws.
 
     Returns:
-        The largest deviation found.
+        The largest deviation found, with its tolerance.
 
     Raises:
-        ValueError: If the model is too large to enumerate, or there is no sequence.
+        ValueError: If the model has no exact oracle, or there is no sequence.
 
     Example:
         >>> result = certify(bc.models.Bijection(size=3), num_sequences=4)
@@ -76,32 +101,89 @@ def certify(
         (True, True)
     """
     oracle = derive_oracle(model)
-    judge = EnumerationEngine(model.program, model.layout)
+    if not isinstance(oracle, Oracle):
+        raise ValueError(f"model: expected one with an exact oracle, got {model.title()}")
+    judge = _find_judge(model, oracle)
+    if judge is not None:
+        return _compare(model, oracle, judge, num_sequences, seed)
+    if _has_continuous_latent(model):
+        from bayescmp.montecarlo import certify_by_sampling  # BlackJAX takes a while to import
+
+        return certify_by_sampling(
+            model, oracle.engine, name=oracle.certificate.engine, seed=seed, progress=False
+        )
+    return _count_outcomes(model, oracle, seed)
+
+
+def _find_judge(model: AbstractGenerativeModel, oracle: Oracle) -> _Judge | None:
+    """Return the most simple-minded engine that reaches the model and is not its own."""
+    own = oracle.certificate.engine
+    if own not in ("enumeration", "quadrature"):
+        try:
+            brute = EnumerationEngine(model.program, model.layout)
+        except ValueError:
+            brute = None
+        if brute is not None:
+            return _Judge(brute, f"enumeration of {brute.num_settings:,} settings")
+    others: tuple[EngineName, ...] = ("quadrature", "elimination", "forward")
+    for name in others:
+        if name == own or own == "quadrature":
+            continue
+        try:
+            choice = choose_engine(model, name)
+        except ValueError:
+            continue
+        return _Judge(choice.engine, name, max(TOLERANCE, choice.error))
+    return None
+
+
+def _has_continuous_latent(model: AbstractGenerativeModel) -> bool:
+    layout = model.layout
+    shown = {site.name for site in (*layout.kept_sites, layout.outcome)}
+    return any(s.num_values is None and s.name not in shown for s in model.sites.values())
+
+
+def _compare(
+    model: AbstractGenerativeModel, oracle: Oracle, judge: _Judge, num_sequences: int, seed: int
+) -> CertificationResult:
+    """Compare two engines on drawn sequences."""
     with jax.enable_x64(True):
         batch = eqx.filter_jit(model.sample)(num_sequences, key=jax.random.key(seed))
         sites = model.engine_sites(batch)
-        ours, theirs = (_answers(engine, sites) for engine in (oracle.engine, judge))
+        windows = all(_answers_windows(e, sites) for e in (oracle.engine, judge.engine))
+        ours, theirs = (_answers(e, sites, windows) for e in (oracle.engine, judge.engine))
         deviation = max(_deviation(a, b) for a, b in zip(ours, theirs, strict=True))
     return CertificationResult(
         model_name=model.title(),
         engine=oracle.certificate.engine,
+        judge=judge.name,
         num_sequences=num_sequences,
-        num_settings=judge.num_settings,
         largest_deviation=deviation,
-        tolerance=TOLERANCE,
+        tolerance=judge.tolerance,
     )
 
 
-def _answers(engine: AbstractEngine, sites: dict[str, Array]) -> tuple[Array, ...]:
+def _answers_windows(engine: AbstractEngine, sites: dict[str, Array]) -> bool:
+    """Tell whether an engine can forget, which some do for short sequences alone."""
+    example = {name: value[0] for name, value in sites.items()}
+    try:
+        eqx.filter_eval_shape(lambda x: engine.windowed(x, 1), example)
+    except ValueError:
+        return False
+    return True
+
+
+def _answers(engine: AbstractEngine, sites: dict[str, Array], windows: bool) -> tuple[Array, ...]:
     """Return predictives, evidences and the predictives of two windows."""
 
     def answer(example: dict[str, Array]) -> tuple[Array, ...]:
         reference = engine(example)
-        windows = (engine.windowed(example, window) for window in (1, 2))
-        return reference.log_predictive, reference.log_evidence, *windows
+        short = (engine.windowed(example, window) for window in (1, 2) if windows)
+        return reference.log_predictive, reference.log_evidence, *short
 
     num_sequences = next(iter(sites.values())).shape[0]
-    at_once = min(num_sequences, sequences_at_once(engine) or num_sequences)
+    fits = sequences_at_once(engine, windowed=windows)
+    at_once = min(num_sequences, num_sequences if fits is None else fits)
     return jax.jit(lambda: jax.lax.map(answer, sites, batch_size=at_once))()
 
 
@@ -110,3 +192,51 @@ def _deviation(first: Array, second: Array) -> float:
     a, b = np.asarray(first), np.asarray(second)
     difference = np.where(a == b, 0.0, np.abs(np.where(a == b, 0.0, a) - np.where(a == b, 0.0, b)))
     return float(np.max(difference))
+
+
+def _count_outcomes(
+    model: AbstractGenerativeModel, oracle: Oracle, seed: int
+) -> CertificationResult:
+    """Hold predictives against how often each outcome is drawn."""
+    batch = eqx.filter_jit(model.sample)(NUM_DRAWN, key=jax.random.key(seed))
+    law = np.exp(np.asarray(eqx.filter_jit(lambda o, b: o(b).log_predictive)(oracle, batch)))
+    return CertificationResult(
+        model_name=model.title(),
+        engine=oracle.certificate.engine,
+        judge="drawn outcomes",
+        num_sequences=NUM_DRAWN,
+        largest_deviation=count_deviation(law, np.asarray(batch.outcomes)),
+        tolerance=MOST_ERRORS,
+        unit="standard errors",
+    )
+
+
+def count_deviation(
+    law: Float[np.ndarray, "sequence position outcome"], outcomes: np.ndarray
+) -> float:
+    """Return how far counts of drawn outcomes are from their probabilities.
+
+    At each position and outcome the sum of ``w (1[drawn] - p)`` has mean zero and variance
+    ``sum w^2 p (1 - p)`` for every weight that is known before the draw, here one and ``p``
+    itself. By Bernstein's inequality the sum exceeds ``5 (sd + 5 / 3)`` less than once in
+    100,000 times, however rare the outcome is.
+
+    Args:
+        law: Predicted probabilities.
+        outcomes: Drawn outcomes, indices from 0, for each sequence and position.
+
+    Returns:
+        The largest sum in units of ``sd + 5 / 3``.
+
+    Example:
+        >>> law, outcomes = np.full((900, 1, 2), 0.5), np.zeros((900, 1), int)
+        >>> count_deviation(law, outcomes) > 5.0  # heads never came
+        True
+    """
+    drawn = np.eye(law.shape[-1])[outcomes]
+    worst = 0.0
+    for weight in (np.ones_like(law), law):
+        total = np.abs(np.sum(weight * (drawn - law), axis=0))
+        error = np.sqrt(np.sum(weight**2 * law * (1.0 - law), axis=0))
+        worst = max(worst, float(np.max(total / (error + MOST_ERRORS / 3.0))))
+    return worst

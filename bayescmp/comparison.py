@@ -18,7 +18,7 @@ from bayescmp.evaluation import Evaluation, Subject, ask, count_up
 from bayescmp.held_out import EvaluationName, HeldOut, hold_out
 from bayescmp.inside import InsideSums, attention_pattern, look_inside
 from bayescmp.networks.network import AbstractTracedNetwork
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.predictors.ladder import standard_ladder
 from bayescmp.predictors.predictor import AbstractPredictor
 from bayescmp.provenance import describe_devices, package_versions
@@ -32,7 +32,7 @@ NUM_BINS = 15
 
 def compare(
     subjects: Subject | Sequence[Subject],
-    oracle: Oracle,
+    oracle: AbstractOracle,
     *,
     key: Key,
     num_sequences: int | None = None,
@@ -183,7 +183,9 @@ def _best_constant(findings: list[_Findings]) -> float:
         return float(measures.best_constant_entropy_mae(entropy, supervised, scale)) * BITS
 
 
-def _root_attributes(oracle: Oracle, held_out: HeldOut, num_seeds: int) -> dict[str, object]:
+def _root_attributes(
+    oracle: AbstractOracle, held_out: HeldOut, num_seeds: int
+) -> dict[str, object]:
     return {
         "study": "comparison",
         "model": oracle.model.title(),

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike, logits_at
-from bayescmp.oracle import Oracle, reject_impossible
+from bayescmp.oracle import AbstractOracle, reject_impossible
 from bayescmp.predictors.predictor import AbstractPredictor
 from bayescmp.records import Batch, Reference
 from bayescmp.tally import LogLaws, Measured, Tally, tally
@@ -20,7 +20,7 @@ from bayescmp.tally import LogLaws, Measured, Tally, tally
 CHUNK = 512
 """Sequences that a network answers in one call."""
 
-Subject = NetworkLike | AbstractPredictor | Oracle
+Subject = NetworkLike | AbstractPredictor | AbstractOracle
 """What can be compared with an oracle."""
 
 
@@ -28,7 +28,7 @@ Subject = NetworkLike | AbstractPredictor | Oracle
 class Evaluation:
     """Held-out sequences with their exact answers, in float64."""
 
-    oracle: Oracle
+    oracle: AbstractOracle
     batch: Batch
     log_p: LogLaws
     """Log exact predictives, in nats."""
@@ -65,7 +65,7 @@ class Evaluation:
         )
 
 
-def draw_evaluation(oracle: Oracle, num_sequences: int, *, key: Key) -> Evaluation:
+def draw_evaluation(oracle: AbstractOracle, num_sequences: int, *, key: Key) -> Evaluation:
     """Draw held-out sequences and answer them exactly.
 
     Args:
@@ -81,7 +81,7 @@ def draw_evaluation(oracle: Oracle, num_sequences: int, *, key: Key) -> Evaluati
     return answer_exactly(oracle, batch)
 
 
-def answer_exactly(oracle: Oracle, batch: Batch) -> Evaluation:
+def answer_exactly(oracle: AbstractOracle, batch: Batch) -> Evaluation:
     """Answer given sequences exactly, in 64 bits.
 
     Args:
@@ -117,7 +117,7 @@ def ask(subject: Subject, evaluation: Evaluation) -> LogLaws:
         ValueError: If the answers have the wrong shape or contain NaN.
     """
     batch = evaluation.batch
-    if isinstance(subject, Oracle | AbstractPredictor):
+    if isinstance(subject, AbstractOracle | AbstractPredictor):
         with jax.enable_x64(True):
             jittable = evaluation.oracle.certificate.jittable
             predict = _predict_compiled if jittable else _predict
@@ -167,12 +167,12 @@ def count_up(log_q: LogLaws, evaluation: Evaluation) -> Tally:
     )
 
 
-def _answer(oracle: Oracle, batch: Batch) -> Reference:
+def _answer(oracle: AbstractOracle, batch: Batch) -> Reference:
     return eqx.tree_at(lambda r: r.belief, oracle(batch), {})
 
 
-def _predict(subject: Oracle | AbstractPredictor, batch: Batch) -> Array:
-    if isinstance(subject, Oracle):
+def _predict(subject: AbstractOracle | AbstractPredictor, batch: Batch) -> Array:
+    if isinstance(subject, AbstractOracle):
         return subject(batch).log_predictive
     return subject.log_predictive(batch)
 

@@ -18,7 +18,7 @@ from bayescmp.measures.interval import Interval
 from bayescmp.memory import take_evaluation
 from bayescmp.mixing import mix
 from bayescmp.networks.network import AbstractTracedNetwork
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.predictors.predictor import AbstractPredictor
 from bayescmp.sequence_means import over_questions, over_sequences
 from bayescmp.tally import BITS, LogLaws
@@ -142,8 +142,8 @@ class WhichBayes:
 
 def which_bayes(
     network: Subject,
-    candidates: Sequence[AbstractPredictor | Oracle],
-    against: Oracle | Evaluation,
+    candidates: Sequence[AbstractPredictor | AbstractOracle],
+    against: AbstractOracle | Evaluation,
     *,
     key: Key | None = None,
     num_sequences: int = 1_024,
@@ -179,7 +179,7 @@ def which_bayes(
         >>> found.nearest, round(found.weights["window 1"], 4)
         ('window 1', 1.0)
     """
-    names = [EXACT_NAME if isinstance(c, Oracle) else c.name for c in candidates]
+    names = [EXACT_NAME if isinstance(c, AbstractOracle) else c.name for c in candidates]
     if not names:
         raise ValueError("candidates: expected at least one, got none")
     if len(set(names)) < len(names):

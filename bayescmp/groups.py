@@ -12,7 +12,7 @@ from bayescmp import measures
 from bayescmp.evaluation import Evaluation, Subject
 from bayescmp.inside import InsideView
 from bayescmp.networks.network import count_parameters
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.predictors.predictor import AbstractPredictor
 from bayescmp.tally import AVERAGED, BITS, LogLaws, Measured
 from bayescmp.training.loop import Fit
@@ -82,7 +82,9 @@ def network_group(
         {"entropy": [m.entropy for m in measured], "log_predictive": example_laws},
         attrs={
             "architecture": _architecture(subject),
-            "num_parameters": 0 if isinstance(subject, Oracle) else count_parameters(subject),
+            "num_parameters": 0
+            if isinstance(subject, AbstractOracle)
+            else count_parameters(subject),
         },
     )
 

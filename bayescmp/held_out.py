@@ -13,7 +13,7 @@ from bayescmp.all_sequences import (
     reason_to_sample,
 )
 from bayescmp.evaluation import Evaluation, answer_exactly, draw_evaluation
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.schema import EVERY_SEQUENCE
 
 NUM_EXAMPLES = 4
@@ -57,7 +57,7 @@ class HeldOut:
 
 
 def hold_out(
-    oracle: Oracle,
+    oracle: AbstractOracle,
     *,
     key: Key,
     num_sequences: int | None = None,

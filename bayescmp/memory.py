@@ -11,7 +11,7 @@ from bayescmp import measures
 from bayescmp._types import Key
 from bayescmp.evaluation import Evaluation, Subject, ask, draw_evaluation
 from bayescmp.measures.interval import Interval
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.predictors.predictor import WindowPredictor
 from bayescmp.sequence_means import over_questions
 from bayescmp.tally import BITS, LogLaws
@@ -62,7 +62,7 @@ class MemoryLength:
 
 def memory_length(
     network: Subject,
-    against: Oracle | Evaluation,
+    against: AbstractOracle | Evaluation,
     *,
     key: Key | None = None,
     num_sequences: int = 1_024,
@@ -119,7 +119,7 @@ def memory_length(
 
 
 def take_evaluation(
-    against: Oracle | Evaluation, num_sequences: int, key: Key | None
+    against: AbstractOracle | Evaluation, num_sequences: int, key: Key | None
 ) -> Evaluation:
     """Return an evaluation, drawn where only an oracle is given.
 

@@ -1,5 +1,6 @@
 """Oracles: exact answers for a model's questions, with a certificate."""
 
+import abc
 import math
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -48,8 +49,36 @@ class Certificate:
         return f"{self.engine}, {state}, since {self.reason} ({how})"
 
 
-class Oracle(eqx.Module):
-    """The exact answers to a model's questions, for drawn or supplied sequences."""
+class AbstractOracle(eqx.Module):
+    """Answers to a model's questions, exact or with a stated error.
+
+    Example:
+        >>> oracle = bc.derive_oracle(bc.models.beta_bernoulli(length=4))
+        >>> oracle.certificate.exact, oracle.certificate.jittable
+        (True, True)
+    """
+
+    model: eqx.AbstractVar[AbstractGenerativeModel]
+    certificate: eqx.AbstractVar[Certificate]
+
+    @abc.abstractmethod
+    def __call__(self, batch: Batch) -> Reference:
+        """Answer every question of every sequence."""
+
+    @abc.abstractmethod
+    def windowed(self, batch: Batch, window: int) -> Float[Array, "*sequence position outcome"]:
+        """Answer every question as if only the last steps had been shown."""
+
+
+class Oracle(AbstractOracle):
+    """The exact answers to a model's questions, for drawn or supplied sequences.
+
+    Example:
+        >>> model = bc.models.beta_bernoulli(length=4)
+        >>> batch = model.batch_from_sites({"token": jnp.array([1, 1, 0, 1])})
+        >>> np.exp(bc.derive_oracle(model)(batch).log_predictive[:, 1]).round(3)
+        array([0.5  , 0.667, 0.75 , 0.6  ], dtype=float32)
+    """
 
     model: AbstractGenerativeModel
     engine: AbstractEngine

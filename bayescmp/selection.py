@@ -66,7 +66,8 @@ def choose_engine(model: AbstractGenerativeModel, name: EngineName = "auto") -> 
         ValueError: If no engine (or not the forced one) applies; the message says why.
     """
     if name not in get_args(EngineName):
-        raise ValueError(f"engine: expected one of {get_args(EngineName)}, got {name!r}")
+        names = (*get_args(EngineName), "monte carlo")
+        raise ValueError(f"engine: expected one of {names}, got {name!r}")
     if name != "auto":
         return _ATTEMPTS[name](model)
     reasons = []

@@ -1,8 +1,34 @@
 """Generative models, one family a file. Start your own from the nearest one."""
 
+from bayescmp.models.associative_recall import AssociativeRecall as AssociativeRecall
+from bayescmp.models.belief_network import Gate as Gate
+from bayescmp.models.belief_network import belief_network as belief_network
+from bayescmp.models.belief_network import diagnosis as diagnosis
+from bayescmp.models.belief_network import knowledge_base as knowledge_base
 from bayescmp.models.bijection import Bijection as Bijection
+from bayescmp.models.chain_pool import chain_pool as chain_pool
+from bayescmp.models.changepoint import changepoint as changepoint
 from bayescmp.models.coin import beta_bernoulli as beta_bernoulli
 from bayescmp.models.coin import coin as coin
+from bayescmp.models.computational_mechanics import RRXOR as RRXOR
+from bayescmp.models.computational_mechanics import EvenProcess as EvenProcess
+from bayescmp.models.computational_mechanics import GoldenMean as GoldenMean
+from bayescmp.models.computational_mechanics import Mess3 as Mess3
+from bayescmp.models.context_tree import ContextTree as ContextTree
+from bayescmp.models.gaussian_process import gaussian_process as gaussian_process
 from bayescmp.models.hidden_markov import HiddenMarkov as HiddenMarkov
+from bayescmp.models.hidden_markov_mixture import hidden_markov_mixture as hidden_markov_mixture
+from bayescmp.models.hierarchical_normal import hierarchical_normal as hierarchical_normal
+from bayescmp.models.labelled_chain import LabelledChain as LabelledChain
+from bayescmp.models.linear_regression import linear_regression as linear_regression
+from bayescmp.models.linear_regression import regression_pool as regression_pool
+from bayescmp.models.logistic_regression import logistic_regression as logistic_regression
+from bayescmp.models.markov_chain import markov_chain as markov_chain
+from bayescmp.models.prompt_matrix import dirichlet_mixture as dirichlet_mixture
+from bayescmp.models.prompt_matrix import prompt_matrix as prompt_matrix
 from bayescmp.models.registry import REGISTRY as REGISTRY
 from bayescmp.models.registry import ModelEntry as ModelEntry
+from bayescmp.models.sticky_hidden_markov import sticky_hidden_markov as sticky_hidden_markov
+from bayescmp.models.sula import sula as sula
+from bayescmp.models.unknown_hidden_markov import unknown_hidden_markov as unknown_hidden_markov
+from bayescmp.models.urns import Urns as Urns

@@ -11,6 +11,7 @@ from itertools import permutations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import judges
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -19,6 +20,7 @@ from numpyro.contrib.control_flow import scan
 from scipy import special, stats
 
 import bayescmp as bc
+from bayescmp import models
 from bayescmp.distributions import WithoutReplacement
 from bayescmp.models import Bijection, HiddenMarkov, beta_bernoulli
 
@@ -120,6 +122,60 @@ def judge_deck(sites: Sites) -> oracles.Answer:
     return oracles.weighed_answer(prior, lambda z, t: np.eye(4)[orders[z][t]], sites["card"])
 
 
+BALLS = ((2, 1), (1, 3))
+TWO_REGIMES = ((0.8, 0.2), (0.3, 0.7))
+SOURCES = (0.9, 0.6)
+GATES = (
+    models.Gate("rain", leak=0.2),
+    models.Gate("sprinkler", leak=0.3),
+    models.Gate("mud", ("rain", "sprinkler"), (0.9, 0.8), leak=0.05, kind="and"),
+    models.Gate("wet", ("rain", "mud"), (0.9, 1.0), leak=0.1),
+)
+ASKED = ("wet", "sprinkler", "rain")
+PRIORS = ((4.0, 1.0, 1.0), (0.3, 0.3, 0.3))
+
+
+def judge_sticky_state(sites: Sites) -> oracles.Answer:
+    transition = np.where(np.eye(3, dtype=bool), 0.97, 0.015)
+    emission = np.array([[0.35, 0.65], [0.65, 0.35], [0.35, 0.65]])
+    return oracles.hidden_state_answer(transition, emission, sites["symbol"])
+
+
+def judge_sticky_symbol(sites: Sites) -> oracles.Answer:
+    transition = np.array([[[0.97, 0.03], [0.03, 0.97]]])
+    emission = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]])
+    return judges.symbol_answer(transition, emission, sites["symbol"])
+
+
+def judge_mixture(sites: Sites) -> oracles.Answer:
+    rng = np.random.default_rng(0)
+    transitions = rng.dirichlet([0.3, 0.3], (2, 2))
+    return judges.symbol_answer(transitions, rng.dirichlet([0.3, 0.3], 2), sites["symbol"])
+
+
+def judge_chain_pool(sites: Sites) -> oracles.Answer:
+    pool, tokens = np.random.default_rng(0).dirichlet([1.0, 1.0], (3, 2)), sites["token"]
+
+    def step(z: int, position: int) -> np.ndarray:
+        return pool[z, tokens[position - 1]] if position else np.full(2, 0.5)
+
+    return oracles.weighed_answer(np.full(3, 1.0 / 3.0), step, tokens)
+
+
+def judge_prompts(sites: Sites) -> oracles.Answer:
+    rows, tokens = sites["prompt"].tolist(), sites["token"]
+    law, log_evidence = judges.dirichlet_answer([np.full(3, 0.5)], rows, tokens)
+    return law, log_evidence - np.log(2.0) * np.arange(1, 4)  # prompts are uniform
+
+
+def judge_gates(sites: Sites) -> oracles.Answer:
+    rules = {
+        gate.name: (gate.kind, tuple(zip(gate.parents, gate.strengths, strict=True)), gate.leak)
+        for gate in GATES
+    }
+    return judges.gate_answer(rules, ASKED, sites["answer"])
+
+
 def judge_hidden_markov(sites: Sites) -> oracles.Answer:
     return oracles.hidden_state_answer(sites["transition"], sites["emission"], sites["symbol"])
 
@@ -187,6 +243,66 @@ CASES: dict[str, Case] = {
         lambda: bc.GenerativeModel(deck, outcome="card", length=3, arguments={"size": 4}),
         judge_deck,
         engine="enumeration",
+    ),
+    "sticky_state": Case(
+        lambda: models.sticky_hidden_markov(num_states=3, num_symbols=2, length=4),
+        judge_sticky_state,
+        exchangeable=False,
+    ),
+    "sticky_symbol": Case(
+        lambda: models.sticky_hidden_markov(2, 3, length=3, accuracy=0.8, asked="symbol"),
+        judge_sticky_symbol,
+        exchangeable=False,
+    ),
+    "hidden_markov_mixture": Case(
+        lambda: models.hidden_markov_mixture(2, 2, 2, length=4),
+        judge_mixture,
+        exchangeable=False,
+    ),
+    "chain_pool": Case(
+        lambda: models.chain_pool(num_chains=3, num_states=2, length=4),
+        judge_chain_pool,
+        exchangeable=False,
+    ),
+    "urns_kept_out": Case(
+        lambda: models.Urns(BALLS, length=3, replace=False),
+        lambda s: judges.urn_answer(BALLS, False, s["ball"]),
+        engine="closed form",
+    ),
+    "urns_put_back": Case(
+        lambda: models.Urns(BALLS, length=4),
+        lambda s: judges.urn_answer(BALLS, True, s["ball"]),
+        engine="closed form",
+    ),
+    "changepoint": Case(
+        lambda: models.changepoint(length=4, regimes=TWO_REGIMES),
+        lambda s: judges.change_answer(TWO_REGIMES, s["token"]),
+        exchangeable=False,
+    ),
+    "sula": Case(
+        lambda: models.sula(length=3, num_answers=3, reliabilities=SOURCES),
+        lambda s: judges.label_answer(3, np.array(SOURCES), s),
+    ),
+    "belief_network": Case(
+        lambda: models.belief_network(GATES, ASKED),
+        judge_gates,
+        exchangeable=False,
+    ),
+    "context_tree": Case(
+        lambda: models.ContextTree(depth=2, length=6),
+        lambda s: judges.tree_answer(2, s["bit"]),
+        engine="closed form",
+        exchangeable=False,
+    ),
+    "prompt_matrix": Case(
+        lambda: models.prompt_matrix(num_prompts=2, num_tokens=3, length=3),
+        judge_prompts,
+        engine="conjugate",
+    ),
+    "dirichlet_mixture": Case(
+        lambda: models.dirichlet_mixture(length=4, concentrations=PRIORS),
+        lambda s: judges.dirichlet_answer(np.array(PRIORS), [0] * 4, s["token"]),
+        engine="conjugate",
     ),
 }
 

@@ -136,6 +136,6 @@ def test_sites_inside_a_scan_know_their_bounds():
 @pytest.mark.parametrize("name", REGISTRY)
 def test_registered_models_can_be_listed_and_built(name):
     entry = REGISTRY[name]
-    assert entry.summary.endswith(("key", "toss", "state"))
+    assert "asked: " in entry.summary
     assert entry.make().title() != ""
     assert entry.small().length <= entry.make().length

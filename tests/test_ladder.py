@@ -250,7 +250,7 @@ def test_windows_of_nothing_are_refused(predictor):
 
 
 def test_only_filters_can_be_restarted():
-    with pytest.raises(TypeError, match=r"forward filter, got engine Permutation"):
+    with pytest.raises(TypeError, match=r"forward filter, got engine 'closed form'"):
         RestartPredictor(bc.derive_oracle(Bijection(size=3)), 1)
 
 

@@ -11,6 +11,7 @@ import pytest
 from cases import CASES
 
 import bayescmp as bc
+from bayescmp.certification import count_deviation
 
 NUM_JUDGED = 8
 EXACT = 1e-10
@@ -107,7 +108,23 @@ def test_certify_passes(name):
 def test_certify_passes_where_the_judge_needs_quadrature(name):
     result = bc.certify(cases.build(name), num_sequences=16)
     assert result.passed, str(result)
-    assert result.num_settings == 64 * 2 ** cases.build(name).length
+    assert result.judge == f"enumeration of {64 * 2 ** cases.build(name).length:,} settings"
+
+
+@pytest.mark.parametrize(
+    ("name", "judge"), [("urns", "enumeration"), ("chain", "enumeration"), ("deck", "drawn")]
+)
+def test_certify_finds_a_judge_of_another_kind(name, judge):
+    result = bc.certify(cases.build(name), num_sequences=16)
+    assert result.passed, str(result)
+    assert result.judge.startswith(judge)
+
+
+def test_counts_of_drawn_outcomes_notice_another_law():
+    found = answers("deck")
+    outcomes = np.asarray(found.batch.outcomes)
+    assert count_deviation(found.law, outcomes) < 5.0
+    assert count_deviation(np.full_like(found.law, 0.25), outcomes) > 5.0
 
 
 @pytest.mark.parametrize("name", ["coin_flat", "coin_skewed", "urns", "chain", "deck"])

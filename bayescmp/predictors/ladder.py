@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
+from bayescmp.all_sequences import is_little_work, list_sequences, reason_to_sample
 from bayescmp.exact.conjugate import BetaBernoulliEngine
 from bayescmp.exact.filtering import FilterEngine
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle, Oracle
 from bayescmp.predictors.counts import AddAlphaCounts, why_not_countable
 from bayescmp.predictors.plug_in import PlugIn, log_num_settings
 from bayescmp.predictors.predictor import (
@@ -21,6 +22,7 @@ from bayescmp.predictors.predictor import (
     WindowPredictor,
 )
 from bayescmp.predictors.step_laws import why_no_step_laws
+from bayescmp.records import Batch
 
 WINDOWS = (1, 2, 3, 5)
 """Memory lengths of the window rungs."""
@@ -31,7 +33,7 @@ answer as fast as the other rungs do."""
 
 
 def standard_ladder(
-    oracle: Oracle,
+    oracle: AbstractOracle,
     *,
     key: Key,
     num_sequences: int = 4_096,
@@ -40,9 +42,11 @@ def standard_ladder(
     """Build the rivals that every network is shown beside.
 
     ``uniform``; ``best constant``, the one law ``c`` with the least expected
-    ``KL(exact || c)``, which is the mean of the exact predictives; ``position only``, the
-    best law at each position, likewise; and ``window w``, exact given the last ``w`` steps.
-    Windows that reach over the whole sequence are the oracle itself and are left out.
+    ``KL(exact || c)``, which is the mean of the exact predictives (over all sequences where
+    they are few, and else over drawn ones); ``position only``, the best law at each position,
+    likewise; and ``window w``, exact given the last ``w`` steps. Windows that reach over the
+    whole sequence are the oracle itself and are left out, and so are all of them where
+    summing out what stands before a window would take too long.
     Where outcomes are shown and finite, ``add-one counts`` and ``add-one bigram`` count
     them. ``plug-in MAP`` puts the most probable setting of the latents in place of their
     average, where they have few settings, or are a coin's bias whose posterior mode always
@@ -71,8 +75,8 @@ def standard_ladder(
     layout = oracle.model.layout
     # Before the last question stand length - 1 revealed outcomes, or length queries.
     whole = layout.length - 1 if layout.reveal else layout.length
-    reached = tuple(w for w in windows if w < whole)
-    by_position = np.asarray(_mean_predictive(oracle, num_sequences, key), np.float64)
+    reached = tuple(w for w in windows if w < whole) if _answers_windows(oracle) else ()
+    by_position = _mean_predictive(oracle, num_sequences, key)
     laws = {
         "uniform": np.full(num_outcomes, 1.0 / num_outcomes),
         "best constant": by_position.mean(axis=0),
@@ -82,19 +86,21 @@ def standard_ladder(
         *(FixedLaw(log_law=_log_normalised(law), name=name) for name, law in laws.items()),
         *_counts(oracle),
         *_plug_in(oracle),
-        *(RestartPredictor(oracle, w) for w in reached if isinstance(oracle.engine, FilterEngine)),
+        *(RestartPredictor(oracle, w) for w in reached if _has_filter(oracle)),
         *(WindowPredictor(oracle, w) for w in reached),
     )
 
 
-def _counts(oracle: Oracle) -> tuple[AbstractPredictor, ...]:
+def _counts(oracle: AbstractOracle) -> tuple[AbstractPredictor, ...]:
     if why_not_countable(oracle.model) is not None:
         return ()
     return tuple(AddAlphaCounts(oracle.model, order=order) for order in (0, 1))
 
 
-def _plug_in(oracle: Oracle) -> tuple[AbstractPredictor, ...]:
+def _plug_in(oracle: AbstractOracle) -> tuple[AbstractPredictor, ...]:
     """Return the plug-in rung where it is quick, and not always infinitely far."""
+    if not isinstance(oracle, Oracle):
+        return ()
     engine = oracle.engine
     if isinstance(engine, BetaBernoulliEngine):
         applies = min(engine.concentration1, engine.concentration0) > 1.0
@@ -104,13 +110,46 @@ def _plug_in(oracle: Oracle) -> tuple[AbstractPredictor, ...]:
     return (PlugIn(oracle, "maximum a posteriori"),) if applies else ()
 
 
-@eqx.filter_jit
+def _has_filter(oracle: AbstractOracle) -> bool:
+    return isinstance(oracle, Oracle) and isinstance(oracle.engine, FilterEngine)
+
+
+def _answers_windows(oracle: AbstractOracle) -> bool:
+    """Tell whether the oracle can forget, which some do for short sequences alone."""
+    try:
+        batch = eqx.filter_eval_shape(oracle.model.sample, 1, key=jax.random.key(0))
+        eqx.filter_eval_shape(oracle.windowed, batch, 1)
+    except ValueError:
+        return False
+    return True
+
+
 def _mean_predictive(
-    oracle: Oracle, num_sequences: int, key: Key
-) -> Float[Array, "position outcome"]:
-    """Return the mean of the exact predictive over drawn sequences, at each position."""
-    batch = oracle.model.sample(num_sequences, key=key)
-    return jnp.mean(jnp.exp(oracle(batch).log_predictive), axis=0)
+    oracle: AbstractOracle, num_sequences: int, key: Key
+) -> Float[np.ndarray, "position outcome"]:
+    """Return the mean of the exact predictive at each position.
+
+    Over all sequences by their probability where they are few, and else over drawn ones.
+    """
+    if not reason_to_sample(oracle) and is_little_work(oracle):
+        with jax.enable_x64(True):
+            every = list_sequences(oracle)
+            parts = [
+                every.weights[cut] @ _laws(oracle, every.batch(cut)).transpose(1, 0, 2)
+                for cut in every.cuts()
+            ]
+        return np.sum(parts, axis=0)
+    return _laws(oracle, eqx.filter_jit(oracle.model.sample)(num_sequences, key=key)).mean(axis=0)
+
+
+def _laws(oracle: AbstractOracle, batch: Batch) -> Float[np.ndarray, "sequence position outcome"]:
+    """Return the exact predictives of some sequences."""
+    answer = eqx.filter_jit(_answer) if oracle.certificate.jittable else _answer
+    return np.exp(np.asarray(answer(oracle, batch), np.float64))
+
+
+def _answer(oracle: AbstractOracle, batch: Batch) -> Array:
+    return oracle(batch).log_predictive
 
 
 def _log_normalised(law: Float[np.ndarray, "*position outcome"]) -> Array:

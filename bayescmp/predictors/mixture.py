@@ -9,7 +9,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.predictors.predictor import AbstractPredictor, Predictive
 from bayescmp.records import Batch
 
@@ -31,14 +31,14 @@ class Mixture(AbstractPredictor):
         array([0.25, 0.75], dtype=float32)
     """
 
-    predictors: tuple[AbstractPredictor | Oracle, ...]
+    predictors: tuple[AbstractPredictor | AbstractOracle, ...]
     log_weights: Float[Array, " predictor"]
     """In nats; minus infinity for a predictor without weight."""
     name: str = eqx.field(static=True)
 
     def __init__(
         self,
-        predictors: Sequence[AbstractPredictor | Oracle],
+        predictors: Sequence[AbstractPredictor | AbstractOracle],
         log_weights: Sequence[float] | Float[np.ndarray, " predictor"] | Float[Array, " predictor"],
         name: str,
     ) -> None:
@@ -75,7 +75,7 @@ class Mixture(AbstractPredictor):
         return logsumexp(laws + log_weights[:, None, None, None], axis=0)
 
 
-def _answer(predictor: AbstractPredictor | Oracle, batch: Batch) -> Array:
-    if isinstance(predictor, Oracle):
+def _answer(predictor: AbstractPredictor | AbstractOracle, batch: Batch) -> Array:
+    if isinstance(predictor, AbstractOracle):
         return predictor(batch).log_predictive
     return predictor.log_predictive(batch)

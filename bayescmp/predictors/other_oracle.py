@@ -4,7 +4,7 @@ import equinox as eqx
 
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.layout import Layout
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.predictors.predictor import AbstractPredictor, Predictive
 from bayescmp.program import Site
 from bayescmp.records import Batch
@@ -25,14 +25,14 @@ class OtherOracle(AbstractPredictor):
         array([0.75 , 0.8  , 0.833, 0.857], dtype=float32)
     """
 
-    oracle: Oracle
+    oracle: AbstractOracle
     """Oracle of the other model."""
     model: AbstractGenerativeModel
     """Model of the sequences."""
     name: str = eqx.field(static=True)
 
     def __init__(
-        self, oracle: Oracle, model: AbstractGenerativeModel, *, name: str | None = None
+        self, oracle: AbstractOracle, model: AbstractGenerativeModel, *, name: str | None = None
     ) -> None:
         """Ask another model's oracle about a model's sequences.
 

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from bayescmp.exact.filtering import FilterEngine
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle, Oracle
 from bayescmp.records import Batch
 
 Predictive = Float[Array, "sequence position outcome"]
@@ -73,11 +73,11 @@ class WindowPredictor(AbstractPredictor):
         array([0.5  , 0.667, 0.667, 0.667], dtype=float32)
     """
 
-    oracle: Oracle
+    oracle: AbstractOracle
     window: int = eqx.field(static=True)
     name: str = eqx.field(static=True)
 
-    def __init__(self, oracle: Oracle, window: int) -> None:
+    def __init__(self, oracle: AbstractOracle, window: int) -> None:
         """Shorten an oracle's memory.
 
         Args:
@@ -114,7 +114,7 @@ class RestartPredictor(AbstractPredictor):
     window: int = eqx.field(static=True)
     name: str = eqx.field(static=True)
 
-    def __init__(self, oracle: Oracle, window: int) -> None:
+    def __init__(self, oracle: AbstractOracle, window: int) -> None:
         """Restart an oracle's filter.
 
         Args:
@@ -125,10 +125,10 @@ class RestartPredictor(AbstractPredictor):
             TypeError: If the oracle's engine is no forward filter.
             ValueError: If ``window`` is less than one.
         """
-        if not isinstance(oracle.engine, FilterEngine):
+        if not isinstance(oracle, Oracle) or not isinstance(oracle.engine, FilterEngine):
             raise TypeError(
-                "oracle: expected one with a forward filter, got engine "
-                f"{type(oracle.engine).__name__}"
+                f"oracle: expected one with a forward filter, got engine "
+                f"{oracle.certificate.engine!r}"
             )
         if window < 1:
             raise ValueError(f"window: expected at least 1, got {window}")

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike, check_answers, count_parameters
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.training.devices import batch_mesh
 from bayescmp.training.interrupt import listen_for_stop
 from bayescmp.training.objectives import ObjectiveName
@@ -57,7 +57,7 @@ class Fit(eqx.Module):
 def fit(
     network: NetworkLike,
     model: AbstractGenerativeModel,
-    oracle: Oracle | None = None,
+    oracle: AbstractOracle | None = None,
     *,
     key: Key,
     steps: int | None = None,
@@ -133,7 +133,10 @@ def fit(
 
 
 def _pose(
-    network: NetworkLike, model: AbstractGenerativeModel, oracle: Oracle | None, training: Training
+    network: NetworkLike,
+    model: AbstractGenerativeModel,
+    oracle: AbstractOracle | None,
+    training: Training,
 ) -> tuple[Problem, PyTree[Array]]:
     """Gather what stays the same during a run, and the arrays that are trained."""
     check_answers(network, model)

@@ -11,7 +11,7 @@ from bayescmp import measures
 from bayescmp._types import PerPosition
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike, logits_at
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.records import Batch
 
 ObjectiveName = Literal["sampled", "rao_blackwell"]
@@ -33,7 +33,7 @@ class BatchLosses(eqx.Module):
 def batch_losses(
     network: NetworkLike,
     model: AbstractGenerativeModel,
-    oracle: Oracle | None,
+    oracle: AbstractOracle | None,
     objective: ObjectiveName,
     batch: Batch,
 ) -> BatchLosses:

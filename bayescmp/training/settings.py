@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.training.objectives import ObjectiveName
 from bayescmp.training.optimisers import Muon, Optimiser
 
@@ -33,7 +33,7 @@ class Training:
             )
 
 
-def choose_objective(training: Training, oracle: Oracle | None) -> ObjectiveName:
+def choose_objective(training: Training, oracle: AbstractOracle | None) -> ObjectiveName:
     """Return the objective that settings ask for.
 
     Args:

@@ -17,7 +17,7 @@ from jaxtyping import Key as KeyArray
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike
-from bayescmp.oracle import Oracle
+from bayescmp.oracle import AbstractOracle
 from bayescmp.training.devices import BATCH_AXIS
 from bayescmp.training.objectives import BatchLosses, ObjectiveName, batch_losses
 from bayescmp.training.optimisers import Optimiser
@@ -51,7 +51,7 @@ class Problem:
     """Everything that stays the same during a run."""
 
     model: AbstractGenerativeModel
-    oracle: Oracle | None
+    oracle: AbstractOracle | None
     objective: ObjectiveName
     optimiser: Optimiser
     num_steps: int
