@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from numpyro import distributions, handlers
@@ -107,6 +108,21 @@ def draw_sites(program: Program, *, key: jax.Array) -> dict[str, jax.Array]:
         One joint draw from the program.
     """
     return {name: msg["value"] for name, msg in trace_program(program, key=key).items()}
+
+
+def blank_values(program: Program) -> dict[str, jax.Array]:
+    """Return zeros in the shape and type that every site has now, without any draw.
+
+    Types follow the precision that holds: whole numbers have 64 bits where floats do.
+
+    Args:
+        program: NumPyro program without arguments.
+
+    Returns:
+        One array for each site.
+    """
+    shapes = jax.eval_shape(lambda key: draw_sites(program, key=key), jax.random.key(0))
+    return {name: jnp.zeros(each.shape, each.dtype) for name, each in shapes.items()}
 
 
 def visit_sites(

@@ -89,7 +89,22 @@ def early(length: int) -> None:
         numpyro.sample("token", dist.Bernoulli(0.2 + 0.6 * jnp.roll(clue, -1)))
 
 
+def drifting(length: int) -> None:
+    """A chain that changes its ways at an unknown step, and carries whole numbers along."""
+    change = numpyro.sample("change", dist.DiscreteUniform(0, length - 1))
+
+    def step(state: jax.Array, now: jax.Array) -> tuple[jax.Array, None]:
+        stay = jnp.where(now < change, 0.95, 0.6)
+        law = jnp.where(state == 1, stay, 1.0 - stay)
+        state = numpyro.sample("state", dist.Bernoulli(law))
+        numpyro.sample("symbol", dist.Categorical(probs=jnp.array(EMIT)[state]))
+        return state, None
+
+    scan(step, jnp.ones((), int), jnp.arange(length))
+
+
 PROGRAMS = {
+    "drifting": lambda: bc.GenerativeModel(drifting, "symbol", length=4),
     "looped": lambda: bc.GenerativeModel(looped, "symbol", length=4),
     "scanned": lambda: bc.GenerativeModel(scanned, "symbol", length=4),
     "second order": lambda: bc.GenerativeModel(second_order, "symbol", length=4),

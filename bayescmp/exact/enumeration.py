@@ -17,7 +17,7 @@ from numpyro.infer.util import compute_log_probs
 from bayescmp.engine import AbstractEngine
 from bayescmp.exact.settings import SettingGrid, constant, list_settings, reject_dependent
 from bayescmp.layout import Layout
-from bayescmp.program import Program, Site
+from bayescmp.program import Program, Site, blank_values
 from bayescmp.records import Reference
 
 CHUNK = 4_096
@@ -144,9 +144,11 @@ class EnumerationEngine(AbstractEngine):
     def _log_joint(self, sites: dict[str, Array]) -> Float[Array, " setting"]:
         """Return the log probability of each setting given what is fixed."""
         fixed = self._fixed(sites)
+        types = {name: value.dtype for name, value in blank_values(self.program).items()}
 
         def one(index: Array) -> Array:
             values = {**fixed, **self._settings(index)}
+            values = {name: value.astype(types[name]) for name, value in values.items()}
             log_probs, _ = compute_log_probs(self.program, (), {}, values)
             return sum(log_probs.values(), self._log_weight(index))
 

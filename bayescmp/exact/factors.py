@@ -18,12 +18,11 @@ from bayescmp.exact.tabulation import Family, tabulate
 from bayescmp.exact.variables import (
     BINS,
     SiteVariables,
-    blank_values,
     list_variables,
     log_densities,
 )
 from bayescmp.layout import Layout
-from bayescmp.program import Program
+from bayescmp.program import Program, blank_values
 
 NORMALISED = 1e-4
 """How far the probabilities of a table may sum from one: float32 parameters, up to a thousand

@@ -18,7 +18,7 @@ from jaxtyping import Array
 from bayescmp.exact.elements import constant
 from bayescmp.exact.variables import BINS, SiteVariables, log_densities
 from bayescmp.layout import Layout
-from bayescmp.program import Program
+from bayescmp.program import Program, blank_values
 
 MAX_TABLE = 2**22
 """Largest number of entries in one table: 32 MiB in 64 bits."""
@@ -122,10 +122,13 @@ def _fill(
     grid = tuple(extent[colour] for colour in used)
     _reject_large(group[0], sites, grid)
 
+    types = {name: value.dtype for name, value in blank_values(program).items()}
+
     def run(number: Array) -> list[Array]:
         place = dict(zip(used, jnp.unravel_index(number, grid), strict=True)) if used else {}
         drawn, weights = _values_of_colours(sites, colours, place)
-        found = log_densities(program, layout, {**values, **drawn})
+        inputs = {name: x.astype(types[name]) for name, x in {**values, **drawn}.items()}
+        found = log_densities(program, layout, inputs)
         return [_pick(found, weights, family, layout) for family in group]
 
     flat = jax.lax.map(run, jnp.arange(math.prod(grid)), batch_size=min(CHUNK, math.prod(grid)))

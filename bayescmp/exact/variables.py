@@ -5,7 +5,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
@@ -14,7 +13,7 @@ from numpyro.infer.util import compute_log_probs
 from bayescmp.exact.bins import log_bin_probs
 from bayescmp.exact.elements import ElementValues, element_law, element_values, elementwise
 from bayescmp.layout import Layout
-from bayescmp.program import Program, draw_sites, visit_sites
+from bayescmp.program import Program, visit_sites
 
 BINS = "bins of the outcome"
 """Key under which the law over the outcome's bins stands beside the sites' log densities."""
@@ -103,16 +102,3 @@ def log_densities(program: Program, layout: Layout, values: dict[str, Array]) ->
         law = trace[layout.outcome.name]["fn"]
         log_probs[BINS] = log_bin_probs(law, jnp.array(layout.edges), layout.length)
     return log_probs
-
-
-def blank_values(program: Program) -> dict[str, Array]:
-    """Return zeros in the shape and type of every site, without running the program.
-
-    Args:
-        program: NumPyro program without arguments.
-
-    Returns:
-        One array for each site.
-    """
-    shapes = jax.eval_shape(lambda key: draw_sites(program, key=key), jax.random.key(0))
-    return {name: jnp.zeros(each.shape, each.dtype) for name, each in shapes.items()}
