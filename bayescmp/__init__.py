@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bayescmp import exact as exact
     from bayescmp import measures as measures
     from bayescmp import models as models
+    from bayescmp import montecarlo as montecarlo
     from bayescmp import networks as networks
     from bayescmp import predictors as predictors
     from bayescmp import studies as studies
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from bayescmp.networks.interventions import Interventions as Interventions
     from bayescmp.networks.transformer import Transformer as Transformer
     from bayescmp.networks.transformer import TransformerConfig as TransformerConfig
+    from bayescmp.oracle import AbstractOracle as AbstractOracle
     from bayescmp.oracle import Certificate as Certificate
     from bayescmp.oracle import Oracle as Oracle
     from bayescmp.predictors.ladder import standard_ladder as standard_ladder
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AbstractGenerativeModel",
+    "AbstractOracle",
     "AbstractPredictor",
     "AdamW",
     "Batch",
@@ -92,6 +95,7 @@ __all__ = [
     "measures",
     "memory_length",
     "models",
+    "montecarlo",
     "networks",
     "predictors",
     "run_study",
@@ -105,10 +109,11 @@ __all__ = [
     "write_report",
 ]
 
-_SUBMODULES = ("exact", "measures", "models", "networks", "predictors", "studies")
+_SUBMODULES = ("exact", "measures", "models", "montecarlo", "networks", "predictors", "studies")
 
 _HOMES = {
     "AbstractGenerativeModel": "bayescmp.generative",
+    "AbstractOracle": "bayescmp.oracle",
     "AbstractPredictor": "bayescmp.predictors.predictor",
     "AdamW": "bayescmp.training.optimisers",
     "Batch": "bayescmp.records",

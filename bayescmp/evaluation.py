@@ -119,8 +119,7 @@ def ask(subject: Subject, evaluation: Evaluation) -> LogLaws:
     batch = evaluation.batch
     if isinstance(subject, AbstractOracle | AbstractPredictor):
         with jax.enable_x64(True):
-            jittable = evaluation.oracle.certificate.jittable
-            predict = _predict_compiled if jittable else _predict
+            predict = _predict_compiled if _can_be_compiled(subject) else _predict
             laws = np.asarray(predict(subject, _widen(batch)), np.float64)
     else:
         logits = _ask_in_chunks(subject, batch.inputs, evaluation.model.asked_positions)
@@ -137,6 +136,12 @@ def ask(subject: Subject, evaluation: Evaluation) -> LogLaws:
             f"position {position}"
         )
     return laws
+
+
+def _can_be_compiled(subject: AbstractOracle | AbstractPredictor) -> bool:
+    """Tell whether every oracle in a subject can be called inside a compiled function."""
+    parts = jax.tree.leaves(subject, is_leaf=lambda part: isinstance(part, AbstractOracle))
+    return all(p.certificate.jittable for p in parts if isinstance(p, AbstractOracle))
 
 
 def measure(log_q: LogLaws, evaluation: Evaluation) -> Measured:
