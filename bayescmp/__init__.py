@@ -23,18 +23,15 @@ if TYPE_CHECKING:
     from bayescmp import studies as studies
     from bayescmp._types import Key as Key
     from bayescmp.certification import certify as certify
-    from bayescmp.claims import Claim as Claim
-    from bayescmp.claims import Verdict as Verdict
-    from bayescmp.claims import judge as judge
-    from bayescmp.comparison import compare as compare
+    from bayescmp.comparison.compare import compare as compare
+    from bayescmp.comparison.explaining import WhichBayes as WhichBayes
+    from bayescmp.comparison.explaining import which_bayes as which_bayes
+    from bayescmp.comparison.memory import MemoryLength as MemoryLength
+    from bayescmp.comparison.memory import memory_length as memory_length
     from bayescmp.derivation import derive_oracle as derive_oracle
     from bayescmp.experiment import train_and_compare as train_and_compare
-    from bayescmp.explaining import WhichBayes as WhichBayes
-    from bayescmp.explaining import which_bayes as which_bayes
     from bayescmp.generative import AbstractGenerativeModel as AbstractGenerativeModel
     from bayescmp.generative import GenerativeModel as GenerativeModel
-    from bayescmp.memory import MemoryLength as MemoryLength
-    from bayescmp.memory import memory_length as memory_length
     from bayescmp.networks.interventions import Interventions as Interventions
     from bayescmp.networks.transformer import Transformer as Transformer
     from bayescmp.networks.transformer import TransformerConfig as TransformerConfig
@@ -47,6 +44,12 @@ if TYPE_CHECKING:
     from bayescmp.records import LayerTrace as LayerTrace
     from bayescmp.records import Reference as Reference
     from bayescmp.report.write import write_report as write_report
+    from bayescmp.results.claims import Claim as Claim
+    from bayescmp.results.claims import Verdict as Verdict
+    from bayescmp.results.claims import judge as judge
+    from bayescmp.results.tree import load_tree as load_tree
+    from bayescmp.results.tree import save_tree as save_tree
+    from bayescmp.results.tree import validate_tree as validate_tree
     from bayescmp.running import run_study as run_study
     from bayescmp.training.devices import use_all_cores as use_all_cores
     from bayescmp.training.loop import Fit as Fit
@@ -54,9 +57,6 @@ if TYPE_CHECKING:
     from bayescmp.training.loop import fit as fit
     from bayescmp.training.optimisers import AdamW as AdamW
     from bayescmp.training.optimisers import Muon as Muon
-    from bayescmp.tree import load_tree as load_tree
-    from bayescmp.tree import save_tree as save_tree
-    from bayescmp.tree import validate_tree as validate_tree
     from bayescmp.workspace import Workspace as Workspace
 
     __version__: str
@@ -118,36 +118,36 @@ _HOMES = {
     "AdamW": "bayescmp.training.optimisers",
     "Batch": "bayescmp.records",
     "Certificate": "bayescmp.oracle",
-    "Claim": "bayescmp.claims",
+    "Claim": "bayescmp.results.claims",
     "Fit": "bayescmp.training.loop",
     "GenerativeModel": "bayescmp.generative",
     "Interventions": "bayescmp.networks.interventions",
     "Key": "bayescmp._types",
     "LayerTrace": "bayescmp.records",
-    "MemoryLength": "bayescmp.memory",
+    "MemoryLength": "bayescmp.comparison.memory",
     "Muon": "bayescmp.training.optimisers",
     "Oracle": "bayescmp.oracle",
     "Reference": "bayescmp.records",
     "Training": "bayescmp.training.loop",
     "Transformer": "bayescmp.networks.transformer",
     "TransformerConfig": "bayescmp.networks.transformer",
-    "Verdict": "bayescmp.claims",
-    "WhichBayes": "bayescmp.explaining",
+    "Verdict": "bayescmp.results.claims",
+    "WhichBayes": "bayescmp.comparison.explaining",
     "Workspace": "bayescmp.workspace",
     "certify": "bayescmp.certification",
-    "compare": "bayescmp.comparison",
+    "compare": "bayescmp.comparison.compare",
     "derive_oracle": "bayescmp.derivation",
     "fit": "bayescmp.training.loop",
-    "judge": "bayescmp.claims",
-    "load_tree": "bayescmp.tree",
-    "memory_length": "bayescmp.memory",
+    "judge": "bayescmp.results.claims",
+    "load_tree": "bayescmp.results.tree",
+    "memory_length": "bayescmp.comparison.memory",
     "run_study": "bayescmp.running",
-    "save_tree": "bayescmp.tree",
+    "save_tree": "bayescmp.results.tree",
     "standard_ladder": "bayescmp.predictors.ladder",
     "train_and_compare": "bayescmp.experiment",
     "use_all_cores": "bayescmp.training.devices",
-    "validate_tree": "bayescmp.tree",
-    "which_bayes": "bayescmp.explaining",
+    "validate_tree": "bayescmp.results.tree",
+    "which_bayes": "bayescmp.comparison.explaining",
     "write_report": "bayescmp.report.write",
 }
 

@@ -221,7 +221,7 @@ def _advise(workspace: Workspace, said: str) -> str:
 def _report(command: Report) -> int:
     """Rebuild a report from results."""
     from bayescmp.report.write import write_report
-    from bayescmp.tree import load_tree
+    from bayescmp.results.tree import load_tree
 
     results = command.results
     results = results / "results.nc" if results.is_dir() else results

@@ -6,10 +6,10 @@ import jax
 import xarray as xr
 
 from bayescmp._types import Key
-from bayescmp.comparison import compare
+from bayescmp.comparison.compare import compare
+from bayescmp.comparison.held_out import EvaluationName
 from bayescmp.derivation import derive_oracle
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.held_out import EvaluationName
 from bayescmp.networks.network import NetworkLike
 from bayescmp.networks.transformer import Transformer, TransformerConfig
 from bayescmp.training.loop import Training, fit

@@ -13,7 +13,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.forward import ForwardEngine
+from bayescmp.exact.forward.forward_engine import ForwardEngine
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.records import Batch, Reference
 

@@ -12,7 +12,6 @@ import jax
 import xarray as xr
 
 from bayescmp._types import Key
-from bayescmp.claims import claims_dataset, claims_json, judge_all
 from bayescmp.files import write_atomically
 from bayescmp.provenance import (
     describe_devices,
@@ -21,9 +20,10 @@ from bayescmp.provenance import (
     package_versions,
 )
 from bayescmp.report.write import write_report
+from bayescmp.results.claims import claims_dataset, claims_json, judge_all
+from bayescmp.results.tree import load_tree, save_tree, validate_tree
 from bayescmp.run_record import RunRecord
 from bayescmp.study import Study, StudyConfig, study_from_module
-from bayescmp.tree import load_tree, save_tree, validate_tree
 from bayescmp.workspace import Workspace
 
 

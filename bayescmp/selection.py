@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.conjugate import explain_conjugate, find_conjugate
-from bayescmp.exact.elimination_engine import EliminationEngine
+from bayescmp.exact.conjugacy.conjugate import explain_conjugate, find_conjugate
 from bayescmp.exact.enumeration import EnumerationEngine
-from bayescmp.exact.factors import FactoredProgram, factor_program
-from bayescmp.exact.forward import ForwardEngine
+from bayescmp.exact.forward.forward_engine import ForwardEngine
+from bayescmp.exact.graphs.elimination_engine import EliminationEngine
+from bayescmp.exact.reading.factors import FactoredProgram, factor_program
 from bayescmp.generative import AbstractGenerativeModel
 
 EngineName = Literal[

@@ -22,7 +22,7 @@ import xarray as xr
 
 from bayescmp._types import Key
 from bayescmp.catalogue import STUDIES_PACKAGE, find_study, list_studies, unknown_name
-from bayescmp.claims import Claim
+from bayescmp.results.claims import Claim
 from bayescmp.workspace import Workspace
 
 _REQUIRED = ("Config", "PRESETS", "CLAIMS", "run")

@@ -10,7 +10,7 @@ import numpyro.distributions as dist
 from numpyro.contrib.control_flow import scan
 
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.filtering import FilterEngine
+from bayescmp.exact.chains.filtering import FilterEngine
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.layout import Questions
 

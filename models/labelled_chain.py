@@ -12,7 +12,7 @@ import numpyro.distributions as dist
 from jaxtyping import Float
 from numpyro.contrib.control_flow import scan
 
-from bayescmp.exact.labelled_chain import LabelledChainEngine, Nested
+from bayescmp.exact.chains.labelled_chain import LabelledChainEngine, Nested
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.layout import Questions
 

@@ -12,7 +12,7 @@ import xarray as xr
 from synthetic_tree import synthetic_tree
 
 from bayescmp._types import Key
-from bayescmp.claims import Claim
+from bayescmp.results.claims import Claim
 from bayescmp.training.loop import TrainingDivergedError
 from bayescmp.workspace import Workspace
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayescmp.claims import Claim, claims_dataset, judge_all
-from bayescmp.tree import make_dataset, make_tree
+from bayescmp.results.claims import Claim, claims_dataset, judge_all
+from bayescmp.results.tree import make_dataset, make_tree
 
 RUNGS = ("uniform", "best constant", "position only", "window 1", "window 2", "window 3")
 NUM_EXAMPLES = 4

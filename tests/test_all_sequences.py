@@ -18,8 +18,8 @@ from bayescmp.all_sequences import (
     list_sequences,
     reason_to_sample,
 )
+from bayescmp.comparison.held_out import hold_out
 from bayescmp.engine import AbstractEngine
-from bayescmp.held_out import hold_out
 from bayescmp.models import Bijection, HiddenMarkov, beta_bernoulli
 
 

@@ -21,8 +21,8 @@ from factor_graphs import (
     random_tree,
 )
 
-from bayescmp.exact.belief_propagation import FactorGraph, Propagation, propagate
-from bayescmp.exact.elimination import marginals, plan_elimination
+from bayescmp.exact.graphs.belief_propagation import FactorGraph, Propagation, propagate
+from bayescmp.exact.graphs.elimination import marginals, plan_elimination
 
 TOLERANCE = 1e-12
 """Sums of at most some hundred terms of about one, each right to 2e-16."""

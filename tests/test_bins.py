@@ -7,7 +7,7 @@ import numpyro.distributions as dist
 from complaints import raised
 from scipy import integrate, stats
 
-from bayescmp.exact.bins import log_bin_probs, log_cdf, log_normal_bins
+from bayescmp.exact.reading.bins import log_bin_probs, log_cdf, log_normal_bins
 
 
 def test_log_cdf_from_the_far_tail_to_the_other():

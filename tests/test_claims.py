@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 from synthetic_tree import synthetic_tree
 
-from bayescmp.claims import Claim, Verdict, claims_dataset, claims_json, judge, judge_all
-from bayescmp.schema import SCHEMA
-from bayescmp.tree import make_tree
+from bayescmp.results.claims import Claim, Verdict, claims_dataset, claims_json, judge, judge_all
+from bayescmp.results.schema import SCHEMA
+from bayescmp.results.tree import make_tree
 
 KL = "/divergence/mean_kl"
 

@@ -15,8 +15,8 @@ import xarray as xr
 from synthetic_tree import synthetic_tree
 
 from bayescmp.cli import main
+from bayescmp.results.tree import save_tree
 from bayescmp.summary import summarise
-from bayescmp.tree import save_tree
 
 TESTS = Path(__file__).parent
 HEAVY = ("jax", "numpyro", "arviz_base", "arviz_stats", "matplotlib", "xarray", "scipy")

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import bayescmp as bc
-from bayescmp.evaluation import answer_exactly, ask, draw_evaluation, measure
+from bayescmp.comparison.evaluation import answer_exactly, ask, draw_evaluation, measure
 from bayescmp.models import Bijection, HiddenMarkov, beta_bernoulli
 
 SIZE = 5

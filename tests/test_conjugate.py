@@ -12,7 +12,7 @@ from numpyro import handlers
 from numpyro.contrib.control_flow import scan
 
 import bayescmp as bc
-from bayescmp.exact.conjugate import (
+from bayescmp.exact.conjugacy.conjugate import (
     BetaBernoulliEngine,
     explain_conjugate,
     find_beta_bernoulli,

@@ -15,10 +15,14 @@ from scipy.special import logsumexp
 
 import bayescmp as bc
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.conjugate import explain_conjugate, find_conjugate
-from bayescmp.exact.conjugate_bins import log_count_bins, log_student_bins, log_waiting_bins
-from bayescmp.exact.conjugate_counts import CountsEngine
-from bayescmp.exact.conjugate_rates import RatesEngine
+from bayescmp.exact.conjugacy.conjugate import explain_conjugate, find_conjugate
+from bayescmp.exact.conjugacy.conjugate_bins import (
+    log_count_bins,
+    log_student_bins,
+    log_waiting_bins,
+)
+from bayescmp.exact.conjugacy.conjugate_counts import CountsEngine
+from bayescmp.exact.conjugacy.conjugate_rates import RatesEngine
 from bayescmp.exact.enumeration import EnumerationEngine
 
 LENGTH = 4

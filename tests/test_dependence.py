@@ -9,7 +9,7 @@ import numpyro.distributions as dist
 import pytest
 from jax import lax
 
-from bayescmp.exact.dependence import find_dependence
+from bayescmp.exact.reading.dependence import find_dependence
 
 NUM = 6
 LAW = dist.Categorical(probs=jnp.tile(jnp.array([0.1, 0.2, 0.3, 0.4]), (5, 1)))

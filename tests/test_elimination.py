@@ -22,7 +22,7 @@ from factor_graphs import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayescmp.exact.elimination import (
+from bayescmp.exact.graphs.elimination import (
     MAX_TABLE,
     eliminate,
     log_partition,

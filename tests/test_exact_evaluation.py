@@ -16,9 +16,9 @@ from numpyro.contrib.control_flow import scan
 import bayescmp as bc
 from bayescmp import all_sequences
 from bayescmp.all_sequences import list_sequences
-from bayescmp.evaluation import answer_exactly, ask, draw_evaluation, measure
+from bayescmp.comparison.evaluation import answer_exactly, ask, draw_evaluation, measure
+from bayescmp.comparison.tally import tally
 from bayescmp.models import beta_bernoulli
-from bayescmp.tally import tally
 
 SMALL = bc.TransformerConfig(num_layers=2, num_heads=2, model_size=8, mlp_size=16)
 MOVES = ((0.8, 0.2), (0.3, 0.7))

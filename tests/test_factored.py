@@ -16,10 +16,10 @@ from scipy import integrate, stats
 
 import bayescmp as bc
 from bayescmp.exact.enumeration import EnumerationEngine
-from bayescmp.exact.factors import factor_program
-from bayescmp.exact.forward import ForwardEngine
-from bayescmp.exact.frontier import plan_steps
-from bayescmp.exact.tabulation import colour_variables
+from bayescmp.exact.forward.forward_engine import ForwardEngine
+from bayescmp.exact.forward.frontier import plan_steps
+from bayescmp.exact.reading.factors import factor_program
+from bayescmp.exact.reading.tabulation import colour_variables
 from bayescmp.models import HiddenMarkov
 from bayescmp.selection import choose_engine, factored
 

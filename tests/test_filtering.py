@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from bayescmp.exact.filtering import check_lengths, forward_filter, windowed_filter
-from bayescmp.exact.forward_recursion import run_forwards, run_in_logs
-from bayescmp.exact.parallel_filtering import parallel_filter
-from bayescmp.exact.smoothing import smooth
+from bayescmp.exact.chains.filtering import check_lengths, forward_filter, windowed_filter
+from bayescmp.exact.chains.forward_recursion import run_forwards, run_in_logs
+from bayescmp.exact.chains.parallel_filtering import parallel_filter
+from bayescmp.exact.chains.smoothing import smooth
 
 EXACT = 1e-10
 """Relative error of exact work in float64: some thousand operations of 2e-16 each."""

@@ -15,8 +15,8 @@ from scipy.special import logsumexp
 
 import bayescmp as bc
 from bayescmp.engine import AbstractEngine
-from bayescmp.exact.conjugate import explain_conjugate, find_conjugate
-from bayescmp.exact.gaussian import GaussianEngine
+from bayescmp.exact.conjugacy.conjugate import explain_conjugate, find_conjugate
+from bayescmp.exact.conjugacy.gaussian import GaussianEngine
 
 LENGTH = 4
 EDGES = (-1.0, 0.0, 0.7, 2.0)

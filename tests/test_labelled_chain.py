@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bayescmp as bc
-from bayescmp.exact.labelled_chain import labelled_filter, windowed_labelled_filter
+from bayescmp.exact.chains.labelled_chain import labelled_filter, windowed_labelled_filter
 from bayescmp.models.computational_mechanics import RRXOR, EvenProcess, GoldenMean, Mess3
 from bayescmp.models.labelled_chain import LabelledChain, stationary_law
 

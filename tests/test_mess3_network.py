@@ -23,7 +23,7 @@ from mess3_network import (
 
 import bayescmp as bc
 from bayescmp import measures
-from bayescmp.exact.labelled_chain import labelled_filter
+from bayescmp.exact.chains.labelled_chain import labelled_filter
 from bayescmp.models.computational_mechanics import Mess3
 
 TRAINED = slice(0, 9)

@@ -15,7 +15,7 @@ from judges import Sites
 
 import bayescmp as bc
 from bayescmp import models
-from bayescmp.exact.conjugate import find_conjugate
+from bayescmp.exact.conjugacy.conjugate import find_conjugate
 from bayescmp.exact.enumeration import EnumerationEngine
 from bayescmp.models import REGISTRY
 

@@ -17,7 +17,7 @@ from bayescmp.plots.palette import DARK, LIGHT
 from bayescmp.report import render_report, write_report
 from bayescmp.report.headline import describe_distance, describe_standing
 from bayescmp.report.words import write_times
-from bayescmp.tree import save_tree
+from bayescmp.results.tree import save_tree
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 EVIL = "\"><script>window.hacked=1</script><img src=x onerror=alert(1)>'"

@@ -13,8 +13,8 @@ from test_report import inexact, read
 from bayescmp.plots import plot_calibration
 from bayescmp.report import render_report
 from bayescmp.report.headline import describe_standing
+from bayescmp.results.tree import make_dataset, make_tree
 from bayescmp.summary import summarise
-from bayescmp.tree import make_dataset, make_tree
 
 ERROR_NAT = 0.02  # 0.029 bit
 

@@ -12,9 +12,9 @@ import xarray as xr
 
 from bayescmp.catalogue import find_study, list_studies, read_question, unknown_name
 from bayescmp.provenance import find_git_revision, package_versions
+from bayescmp.results.tree import load_tree, read_attribute, validate_tree
 from bayescmp.running import make_record, run_study, study_key
 from bayescmp.study import Study, load_study
-from bayescmp.tree import load_tree, read_attribute, validate_tree
 from bayescmp.workspace import Workspace
 
 FAKE_STUDY = Path(__file__).with_name("fake_study.py")

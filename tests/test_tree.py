@@ -11,8 +11,8 @@ import pytest
 import xarray as xr
 from synthetic_tree import assert_same, split, synthetic_tree
 
-from bayescmp.schema import DIMENSIONS, SCHEMA, SCHEMA_VERSION
-from bayescmp.tree import (
+from bayescmp.results.schema import DIMENSIONS, SCHEMA, SCHEMA_VERSION
+from bayescmp.results.tree import (
     load_tree,
     make_dataset,
     make_tree,

@@ -13,14 +13,14 @@ from scipy.optimize import minimize_scalar
 from small_networks import CONFIGS, transformer_for
 
 import bayescmp as bc
-from bayescmp.evaluation import Evaluation, answer_exactly, ask, draw_evaluation
-from bayescmp.explaining import WhichBayes, which_bayes
+from bayescmp.comparison.evaluation import Evaluation, answer_exactly, ask, draw_evaluation
+from bayescmp.comparison.explaining import WhichBayes, which_bayes
+from bayescmp.comparison.memory import memory_length
+from bayescmp.comparison.mixing import TOLERANCE, mix
+from bayescmp.comparison.sequence_means import over_questions, over_sequences
 from bayescmp.measures import mean_interval
-from bayescmp.memory import memory_length
-from bayescmp.mixing import TOLERANCE, mix
 from bayescmp.models import Bijection, HiddenMarkov, beta_bernoulli
 from bayescmp.predictors import AddAlphaCounts, FixedLaw, Mixture, OtherOracle, WindowPredictor
-from bayescmp.sequence_means import over_questions, over_sequences
 
 BITS = 1.0 / np.log(2.0)
 

@@ -10,9 +10,9 @@ import numpy as np
 from jax.core import Tracer
 from numpyro import distributions as dist
 
-from bayescmp.exact.elements import constant as constant
-from bayescmp.exact.elements import element_law as element_law
-from bayescmp.exact.elements import element_values
+from bayescmp.exact.reading.elements import constant as constant
+from bayescmp.exact.reading.elements import element_law as element_law
+from bayescmp.exact.reading.elements import element_values
 from bayescmp.layout import Layout
 from bayescmp.program import Program, trace_program, visit_sites
 

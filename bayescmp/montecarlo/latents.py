@@ -14,9 +14,9 @@ from numpyro import distributions as dist
 from numpyro.distributions import biject_to
 from numpyro.distributions.transforms import Transform
 
-from bayescmp.exact.dependence import find_dependence
-from bayescmp.exact.elements import element_law
-from bayescmp.exact.variables import log_densities
+from bayescmp.exact.reading.dependence import find_dependence
+from bayescmp.exact.reading.elements import element_law
+from bayescmp.exact.reading.variables import log_densities
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.layout import Layout
 from bayescmp.program import blank_values, visit_sites

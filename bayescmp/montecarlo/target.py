@@ -21,8 +21,8 @@ from jaxtyping import Array, Float
 from numpyro.infer.util import compute_log_probs
 
 from bayescmp._types import Key
-from bayescmp.exact.factors import factor_program
-from bayescmp.exact.forward import ForwardEngine
+from bayescmp.exact.forward.forward_engine import ForwardEngine
+from bayescmp.exact.reading.factors import factor_program
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.montecarlo.latents import SampledLatents, find_latents
 from bayescmp.program import blank_values, trace_program

@@ -14,7 +14,7 @@ from bayescmp.plots.series import (
     read_array,
     read_values,
 )
-from bayescmp.schema import EVERY_SEQUENCE
+from bayescmp.results.schema import EVERY_SEQUENCE
 
 Bins = Float[np.ndarray, " bin"]
 

@@ -8,7 +8,7 @@ import xarray as xr
 from jaxtyping import Bool, Float
 
 from bayescmp.measures.interval import mean_interval
-from bayescmp.tree import read_attribute
+from bayescmp.results.tree import read_attribute
 
 LEVEL = 0.95
 """Level of the intervals over seeds."""

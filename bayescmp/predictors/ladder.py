@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 
 from bayescmp._types import Key
 from bayescmp.all_sequences import is_little_work, list_sequences, reason_to_sample
-from bayescmp.exact.conjugate import BetaBernoulliEngine
-from bayescmp.exact.filtering import FilterEngine
+from bayescmp.exact.chains.filtering import FilterEngine
+from bayescmp.exact.conjugacy.conjugate import BetaBernoulliEngine
 from bayescmp.oracle import AbstractOracle, Oracle
 from bayescmp.predictors.counts import AddAlphaCounts, why_not_countable
 from bayescmp.predictors.plug_in import PlugIn, log_num_settings

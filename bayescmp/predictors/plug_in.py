@@ -10,7 +10,7 @@ import numpy as np
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from bayescmp.exact.conjugate import BetaBernoulliEngine
+from bayescmp.exact.conjugacy.conjugate import BetaBernoulliEngine
 from bayescmp.exact.settings import SettingGrid, list_settings
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.oracle import Oracle

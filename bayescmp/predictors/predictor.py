@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from bayescmp.exact.filtering import FilterEngine
+from bayescmp.exact.chains.filtering import FilterEngine
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.oracle import AbstractOracle, Oracle
 from bayescmp.records import Batch

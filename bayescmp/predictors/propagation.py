@@ -5,17 +5,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from bayescmp.exact.belief_propagation import propagate
-from bayescmp.exact.evidence import KnownNow, data_indices, known_when_asked
-from bayescmp.exact.factor_graph import FactorGraph
-from bayescmp.exact.factors import FactoredProgram
-from bayescmp.exact.question_graph import (
+from bayescmp.exact.graphs.belief_propagation import propagate
+from bayescmp.exact.graphs.factor_graph import FactorGraph
+from bayescmp.exact.graphs.question_graph import (
     asked_variables,
     question_scopes,
     question_sizes,
     reject_joint_draws,
     weigh_evidence,
 )
+from bayescmp.exact.reading.evidence import KnownNow, data_indices, known_when_asked
+from bayescmp.exact.reading.factors import FactoredProgram
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.predictors.predictor import AbstractPredictor, Predictive
 from bayescmp.records import Batch

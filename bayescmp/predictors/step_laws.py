@@ -18,7 +18,7 @@ from jax.core import Tracer
 from jax.scipy.special import logsumexp
 from jaxtyping import Array, Float
 
-from bayescmp.exact.bins import log_bin_probs
+from bayescmp.exact.reading.bins import log_bin_probs
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.program import draw_sites, trace_program, visit_sites
 

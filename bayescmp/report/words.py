@@ -10,8 +10,8 @@ from jaxtyping import Float
 from bayescmp.plots.numbers import format_count, format_interval, format_number
 from bayescmp.plots.series import LEVEL, clean_text, oracle_error, seed_band
 from bayescmp.report.blocks import Cell
-from bayescmp.schema import EVERY_SEQUENCE
-from bayescmp.tree import read_attribute
+from bayescmp.results.schema import EVERY_SEQUENCE
+from bayescmp.results.tree import read_attribute
 
 NO_INTERVAL = "one seed: no interval"
 NAT_PER_BIT = math.log(2.0)

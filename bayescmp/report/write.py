@@ -10,7 +10,7 @@ import xarray as xr
 from bayescmp.files import write_atomically
 from bayescmp.plots.palette import DARK, LIGHT
 from bayescmp.report.page import build_page
-from bayescmp.tree import load_tree, validate_tree
+from bayescmp.results.tree import load_tree, validate_tree
 
 
 def render_report(tree: xr.DataTree) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from bayescmp.exact.elimination import eliminate, marginals, plan_elimination
+from bayescmp.exact.graphs.elimination import eliminate, marginals, plan_elimination
 
 GOAL = 3.0
 NUM_NODES = 20

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayescmp.exact.filtering import forward_filter
-from bayescmp.exact.labelled_chain import labelled_filter
-from bayescmp.exact.parallel_filtering import parallel_filter
+from bayescmp.exact.chains.filtering import forward_filter
+from bayescmp.exact.chains.labelled_chain import labelled_filter
+from bayescmp.exact.chains.parallel_filtering import parallel_filter
 from bayescmp.models.computational_mechanics import Mess3
 
 try:

@@ -1,0 +1,1 @@
+"""Ask networks and rivals the same held-out questions, and measure every answer."""

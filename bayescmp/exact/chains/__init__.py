@@ -1,0 +1,1 @@
+"""Filtering and smoothing of Markov chains."""

@@ -1,0 +1,1 @@
+"""Conjugate updating, found on a program's trace."""

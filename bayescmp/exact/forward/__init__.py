@@ -1,0 +1,1 @@
+"""One pass forwards through a program answers every question."""

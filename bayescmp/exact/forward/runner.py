@@ -1,0 +1,190 @@
+"""Runs the plan of a factored program on one example."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import logsumexp
+from jaxtyping import Array, Bool, Float, Int
+
+from bayescmp.exact.forward.frontier import Plan
+from bayescmp.exact.forward.steps import Operation, Recipe, Step
+from bayescmp.exact.reading.factors import FactoredProgram
+
+
+class StepInputs(eqx.Module):
+    """The numbers of one step, or of many, with the axis of steps in front."""
+
+    tables: tuple[Array, ...]
+    data: Array
+    potentials: tuple[Array, ...]
+    gates: Array
+
+
+class Answers(eqx.Module):
+    """What one pass finds out; the axis ``position`` comes first."""
+
+    log_predictive: Float[Array, "*position outcome"]
+    log_evidence: Float[Array, "*position"]
+    marginals: tuple[Array, ...]
+    """For each believed site: elements, values."""
+
+
+def run_plan(
+    factored: FactoredProgram,
+    plan: Plan,
+    tables: Sequence[Array],
+    indices: Int[Array, " variable"],
+    known: tuple[Bool[Array, " variable"], Bool[Array, " family"]] | None = None,
+) -> Answers:
+    """Carry out the operations of every step.
+
+    Args:
+        factored: Program as a product of tables.
+        plan: Its plan.
+        tables: Log table of each family, in nats.
+        indices: Which of its values each shown variable has.
+        known: For a soft plan, the variables and continuous families that are known.
+
+    Returns:
+        The answers at every position.
+    """
+    # Weak and strong types would make the carries of a loop differ.
+    message = jnp.zeros((), jnp.result_type(float))
+    carry = (message, jnp.zeros((), message.dtype))
+    outputs = []
+    for recipe, steps in _alike(plan.steps, tables):
+        inputs = [_gather(factored, step, tables, indices, known) for step in steps]
+        if len(steps) == 1:
+            carry, answers = _perform(recipe, carry, inputs[0])
+            outputs.append(jax.tree.map(lambda x: x[None], answers))
+            continue
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *inputs)
+        carry, answers = jax.lax.scan(lambda c, x, r=recipe: _perform(r, c, x), carry, stacked)
+        outputs.append(answers)
+    return jax.tree.map(lambda *x: jnp.concatenate(x), *outputs)
+
+
+def _alike(steps: Sequence[Step], tables: Sequence[Array]) -> list[tuple[Recipe, list[Step]]]:
+    """Group neighbouring steps that do the same with tables of the same shapes."""
+    groups: list[tuple[Any, Recipe, list[Step]]] = []
+    for step in steps:
+        look = (step.recipe, tuple(tables[number].shape for number in step.families))
+        if groups and groups[-1][0] == look:
+            groups[-1][2].append(step)
+        else:
+            groups.append((look, step.recipe, [step]))
+    return [(recipe, members) for _, recipe, members in groups]
+
+
+def _gather(
+    factored: FactoredProgram,
+    step: Step,
+    tables: Sequence[Array],
+    indices: Array,
+    known: tuple[Array, Array] | None,
+) -> StepInputs:
+    """Gather the numbers of one step."""
+
+    def potential(variable: int) -> Array:
+        is_value = jnp.arange(factored.sizes[variable]) == indices[variable]
+        is_allowed = is_value if known is None else is_value | ~known[0][variable]
+        return jnp.where(is_allowed, 0.0, -jnp.inf)
+
+    gates = [jnp.ones((), bool) if known is None else known[1][number] for number in step.gates]
+    return StepInputs(
+        tables=tuple(tables[number] for number in step.families),
+        data=indices[jnp.array(step.data, int)],
+        potentials=tuple(potential(variable) for variable in step.potentials),
+        gates=jnp.stack(gates) if gates else jnp.zeros(0, bool),
+    )
+
+
+def _perform(
+    recipe: Recipe, carry: tuple[Array, Array], inputs: StepInputs
+) -> tuple[tuple[Array, Array], Answers]:
+    """Carry out one step: the message over the frontier, and the evidence so far."""
+    message, log_evidence = carry
+    work = _Workbench(message, list(range(len(recipe.entering))), inputs)
+    for operation in recipe.operations:
+        getattr(work, operation.kind.replace(" ", "_"))(operation)
+    log_norm = logsumexp(work.message)
+    # What is impossible stays so: its law is NaN from here on, its evidence is not.
+    log_evidence = jnp.where(jnp.isneginf(log_evidence), -jnp.inf, log_evidence + log_norm)
+    answers = Answers(work.law, log_evidence, tuple(work.marginals))
+    return (work.ordered(recipe.leaving) - log_norm, log_evidence), answers
+
+
+class _Workbench:
+    """The table of one step, with a name for each of its axes."""
+
+    def __init__(self, message: Array, axes: list[int], inputs: StepInputs) -> None:
+        self.message, self.axes, self.inputs = message, axes, inputs
+        self.law: Array = message
+        self.marginals: list[Array] = []
+
+    def multiply(self, operation: Operation) -> None:
+        table = self._table(operation)
+        if operation.gate >= 0:
+            table = jnp.where(self.inputs.gates[operation.gate], table, 0.0)
+        new = [axis for axis in operation.axes if axis not in self.axes]
+        self.axes = [*self.axes, *new]
+        message = self.message.reshape(self.message.shape + (1,) * len(new))
+        self.message = message + self._aligned(table, operation.axes)
+
+    def ask_bins(self, operation: Operation) -> None:
+        table = jnp.moveaxis(self._table(operation), -1, 0)
+        log_joint = self.message + jax.vmap(lambda t: self._aligned(t, operation.axes))(table)
+        log_bins = logsumexp(log_joint.reshape(log_joint.shape[0], -1), axis=1)
+        self.law = log_bins - logsumexp(log_bins)
+
+    def ask(self, operation: Operation) -> None:
+        log_law = self._alone(operation.axes[0])
+        self.law = log_law - logsumexp(log_law)
+
+    def believe(self, operation: Operation) -> None:
+        marginals = jnp.stack([self._alone(axis) for axis in operation.axes])
+        self.marginals.append(jax.nn.softmax(marginals, axis=-1))
+
+    def observe(self, operation: Operation) -> None:
+        where = self.axes.index(operation.axes[0])
+        self.message = jnp.take(self.message, self.inputs.data[operation.slot], axis=where)
+        del self.axes[where]
+
+    def weigh(self, operation: Operation) -> None:
+        potential = self.inputs.potentials[operation.slot]
+        self.message = self.message + self._aligned(potential, operation.axes)
+
+    def sum(self, operation: Operation) -> None:
+        where = self.axes.index(operation.axes[0])
+        self.message = logsumexp(self.message, axis=where)
+        del self.axes[where]
+
+    def forget(self, operation: Operation) -> None:
+        del operation
+        self.message = self.message - logsumexp(self.message)
+
+    def ordered(self, axes: Sequence[int]) -> Array:
+        """Return the table with its axes in the wanted order."""
+        return jnp.transpose(self.message, [self.axes.index(axis) for axis in axes])
+
+    def _table(self, operation: Operation) -> Array:
+        """Return a family's table at what is observed."""
+        table = self.inputs.tables[operation.slot]
+        for place, slot in reversed(operation.data):
+            table = jnp.take(table, self.inputs.data[slot], axis=place)
+        return table
+
+    def _aligned(self, table: Array, axes: Sequence[int]) -> Array:
+        """Return a table with all axes of the message, those that it lacks of length one."""
+        order = sorted(range(len(axes)), key=lambda i: self.axes.index(axes[i]))
+        shape = [table.shape[axes.index(axis)] if axis in axes else 1 for axis in self.axes]
+        return jnp.transpose(table, order).reshape(shape)
+
+    def _alone(self, axis: int) -> Array:
+        """Sum out all axes but one."""
+        where = self.axes.index(axis)
+        others = tuple(i for i in range(len(self.axes)) if i != where)
+        return logsumexp(self.message, axis=others)

@@ -1,0 +1,1 @@
+"""Sums and messages over graphs of variables."""
