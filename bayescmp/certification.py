@@ -205,37 +205,44 @@ def _count_outcomes(
         engine=oracle.certificate.engine,
         judge="drawn outcomes",
         num_sequences=NUM_DRAWN,
-        largest_deviation=count_deviation(law, np.asarray(batch.outcomes)),
+        largest_deviation=count_deviation(
+            law, np.asarray(batch.outcomes), revealed=model.layout.reveal
+        ),
         tolerance=MOST_ERRORS,
         unit="standard errors",
     )
 
 
 def count_deviation(
-    law: Float[np.ndarray, "sequence position outcome"], outcomes: np.ndarray
+    law: Float[np.ndarray, "sequence position outcome"], outcomes: np.ndarray, *, revealed: bool
 ) -> float:
     """Return how far counts of drawn outcomes are from their probabilities.
 
     At each position and outcome the sum of ``w (1[drawn] - p)`` has mean zero and variance
-    ``sum w^2 p (1 - p)`` for every weight that is known before the draw, here one and ``p``
-    itself. By Bernstein's inequality the sum exceeds ``5 (sd + 5 / 3)`` less than once in
-    100,000 times, however rare the outcome is.
+    ``sum w^2 p (1 - p)`` for every weight that is known before the draw: here one, ``p``
+    itself, and whether the outcome before was a certain one. By Bernstein's inequality the sum
+    exceeds ``5 (sd + 5 / 3)`` less than once in 100,000 times, however rare the outcome is.
 
     Args:
         law: Predicted probabilities.
         outcomes: Drawn outcomes, indices from 0, for each sequence and position.
+        revealed: Whether each outcome is known to the questions after it.
 
     Returns:
         The largest sum in units of ``sd + 5 / 3``.
 
     Example:
         >>> law, outcomes = np.full((900, 1, 2), 0.5), np.zeros((900, 1), int)
-        >>> count_deviation(law, outcomes) > 5.0  # heads never came
+        >>> count_deviation(law, outcomes, revealed=True) > 5.0  # heads never came
         True
     """
     drawn = np.eye(law.shape[-1])[outcomes]
+    weights = [np.ones_like(law), law]
+    if revealed:
+        before = np.pad(outcomes[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+        weights += [(before == v)[..., None] * np.ones_like(law) for v in range(law.shape[-1])]
     worst = 0.0
-    for weight in (np.ones_like(law), law):
+    for weight in weights:
         total = np.abs(np.sum(weight * (drawn - law), axis=0))
         error = np.sqrt(np.sum(weight**2 * law * (1.0 - law), axis=0))
         worst = max(worst, float(np.max(total / (error + MOST_ERRORS / 3.0))))

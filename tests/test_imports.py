@@ -54,10 +54,12 @@ def test_every_module_imports_and_none_hides_a_public_name():
     assert "bayescmp.models.bijection" in names
     seen = fresh(
         "import importlib, json, types, jax, bayescmp\n"
+        "import blackjax.smc.base\n"  # makes an array of its own
+        "others = len(jax.live_arrays())\n"
         f"for name in {names!r}: importlib.import_module(name)\n"
         "hidden = [n for n in bayescmp._HOMES"
         " if isinstance(getattr(bayescmp, n), types.ModuleType)]\n"
-        "print(json.dumps({'hidden': hidden, 'arrays': len(jax.live_arrays())}))"
+        "print(json.dumps({'hidden': hidden, 'arrays': len(jax.live_arrays()) - others}))"
     )
     assert seen == {"hidden": [], "arrays": 0}
 

@@ -146,7 +146,7 @@ def _lens_divergences(
     evaluation: Evaluation,
     rung_laws: dict[str, LogLaws],
     cut: slice,
-    weights: Float[np.ndarray, " sequence"],
+    weights: Float[np.ndarray, " traced"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return sums of KL to the lens from the exact law, from the output and from each rung."""
     counts, scale = evaluation.supervised[cut], weights[cut, None]
