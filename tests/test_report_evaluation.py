@@ -123,3 +123,12 @@ def test_a_ratio_to_a_rival_needs_ten_times_the_error() -> None:
     edit(tree, "/ladder/mean_kl", [4.0, 2.0])
     assert "times as far" not in describe_standing(tree, np.full(5, 0.1))
     assert "4.0 times as far" in describe_standing(tree, np.full(5, 0.5))
+
+
+def test_rivals_within_the_error_are_not_ranked() -> None:
+    tree = inexact(synthetic_tree(), 100.0)
+    kl = tree["/divergence/mean_kl"].values
+    text = describe_standing(tree, kl)
+    assert text.startswith("Within the reference's own error it cannot be told from ")
+    exact = describe_standing(synthetic_tree(), kl)
+    assert "cannot be told from" not in exact.split(".")[0]

@@ -130,6 +130,12 @@ def describe_standing(tree: xr.DataTree, kl: Float[np.ndarray, " seed"]) -> str:
         distance = format_number(float(rungs[index]), resolution=error)
         return f"{names[index]} ({with_unit(distance, 'bit')})"
 
+    tied = [index for index in order if error > 0.0 and abs(rungs[index] - mean) <= error]
+    if tied:
+        return (
+            "Within the reference's own error it cannot be told from "
+            f"{join_words([names[index] for index in tied])}, of {plural(num, 'rival')}."
+        )
     if not closer:
         times = write_times(float(rungs[further[0]]) / mean) if mean > 10 * error else ""
         text = f"Closer than {_all_rivals(num)}; the best of them is {write(further[0])}"

@@ -79,7 +79,8 @@ def _where_rivals_win(tree: xr.DataTree) -> tuple[str, ...]:
     error = resolution(tree, "bit")
     wins = shown & np.any(rungs + (error if np.isfinite(error) else 0.0) < mean, axis=0)
     if not wins.any():
-        return ("At no position is a rival closer to exact than the network.",)
+        margin = " by more than the reference's own error" if error > 0.0 else ""
+        return (f"At no position is a rival closer to exact than the network{margin}.",)
     labels = read_labels(tree, "/divergence/kl", "position")
     where = [labels[index] for index in np.flatnonzero(wins)]
     if len(where) == int(shown.sum()):
