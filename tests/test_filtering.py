@@ -291,7 +291,7 @@ def test_products_alone_would_lose_them(monkeypatch):
     """The test above fires: without the second run a law is wrong by hundreds of nats."""
     logs = far_logs("comes_back")
     expected, _ = run_in_logs(*narrow(logs), None)
-    monkeypatch.setattr("bayescmp.exact.forward_recursion._smallest_exact_sum", lambda _: 0.0)
+    monkeypatch.setattr("bayescmp.exact.chains.forward_recursion._smallest_exact_sum", lambda _: 0.0)
     found, _ = forward_filter(*narrow(logs))
     assert abs(float(found[-1, 2] - expected[-1, 2])) > 100.0
 
@@ -300,7 +300,7 @@ def test_products_alone_would_lose_them(monkeypatch):
 def test_ordinary_chains_need_no_second_run(name, monkeypatch):
     """Zeros are told from what has become too small, so that sparse chains stay fast."""
     monkeypatch.setattr(
-        "bayescmp.exact.forward_recursion.run_in_logs",
+        "bayescmp.exact.chains.forward_recursion.run_in_logs",
         lambda a, b, c, _: jax.tree.map(
             lambda x: jnp.full_like(x, jnp.nan), (c[:, :] + a + jnp.sum(b) * 0.0, c[:, 0])
         ),
