@@ -13,7 +13,7 @@ from bayescmp.engine import AbstractEngine
 from bayescmp.exact.enumeration import EnumerationEngine
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.oracle import Oracle, sequences_at_once
-from bayescmp.selection import EngineName, choose_engine
+from bayescmp.selection import MAX_QUADRATURE_ERROR, EngineName, choose_engine
 
 if TYPE_CHECKING:
     from bayescmp.montecarlo import SamplingCertification
@@ -79,10 +79,11 @@ def certify(
     """Compare a model's oracle with a judge of another kind, in float64.
 
     The judge is the first of these that can reach the model and is not the oracle's own
-    engine: brute-force enumeration of the NumPyro program, quadrature, elimination or a forward
-    pass, long NUTS chains; and where there is none, how often each outcome is drawn. Compared
-    are log predictives and log evidences at every position, and windows of one and two
-    where both answer them, on sequences drawn from the program.
+    engine: brute-force enumeration of the NumPyro program, quadrature that errs by less than
+    1e-6 nats, elimination or a forward pass, long NUTS chains; and where there is none, how
+    often each outcome is drawn. Compared are log predictives and log evidences at every
+    position, and windows of one and two where both answer them, on sequences drawn from the
+    program.
 
     Args:
         model: Generative model, best at a small size.
@@ -106,13 +107,24 @@ def certify(
     judge = _find_judge(model, oracle)
     if judge is not None:
         return _compare(model, oracle, judge, num_sequences, seed)
-    if _has_continuous_latent(model):
-        from bayescmp.montecarlo import certify_by_sampling  # BlackJAX takes a while to import
+    sampled = _sample(model, oracle, seed)
+    return _count_outcomes(model, oracle, seed) if sampled is None else sampled
 
+
+def _sample(
+    model: AbstractGenerativeModel, oracle: Oracle, seed: int
+) -> "SamplingCertification | None":
+    """Hold an oracle against long chains, or return None where they cannot be run."""
+    if not _has_continuous_latent(model):
+        return None
+    from bayescmp.montecarlo import certify_by_sampling  # BlackJAX takes a while to import
+
+    try:
         return certify_by_sampling(
             model, oracle.engine, name=oracle.certificate.engine, seed=seed, progress=False
         )
-    return _count_outcomes(model, oracle, seed)
+    except ValueError:  # its latents cannot be sampled apart from what they depend on
+        return None
 
 
 def _find_judge(model: AbstractGenerativeModel, oracle: Oracle) -> _Judge | None:
@@ -133,7 +145,8 @@ def _find_judge(model: AbstractGenerativeModel, oracle: Oracle) -> _Judge | None
             choice = choose_engine(model, name)
         except ValueError:
             continue
-        return _Judge(choice.engine, name, max(TOLERANCE, choice.error))
+        if choice.error <= MAX_QUADRATURE_ERROR:
+            return _Judge(choice.engine, name, max(TOLERANCE, choice.error))
     return None
 
 

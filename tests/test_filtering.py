@@ -291,7 +291,9 @@ def test_products_alone_would_lose_them(monkeypatch):
     """The test above fires: without the second run a law is wrong by hundreds of nats."""
     logs = far_logs("comes_back")
     expected, _ = run_in_logs(*narrow(logs), None)
-    monkeypatch.setattr("bayescmp.exact.chains.forward_recursion._smallest_exact_sum", lambda _: 0.0)
+    monkeypatch.setattr(
+        "bayescmp.exact.chains.forward_recursion._smallest_exact_sum", lambda _: 0.0
+    )
     found, _ = forward_filter(*narrow(logs))
     assert abs(float(found[-1, 2] - expected[-1, 2])) > 100.0
 

@@ -311,3 +311,9 @@ def test_unknown_words_are_refused(build, message):
     """By the type checker of the tests, or else by the model itself."""
     with pytest.raises((TypeCheckError, ValueError), match=f"{message}|Literal"):
         build()
+
+
+def test_a_model_that_no_other_engine_reaches_is_held_against_its_draws():
+    result = bc.certify(REGISTRY["dirichlet_mixture"].small())
+    assert result.passed, str(result)
+    assert result.judge == "drawn outcomes"
