@@ -13,7 +13,12 @@ from bayescmp.engine import AbstractEngine
 from bayescmp.exact.enumeration import EnumerationEngine
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.oracle import Oracle, sequences_at_once
-from bayescmp.selection import MAX_QUADRATURE_ERROR, EngineName, choose_engine
+from bayescmp.selection import (
+    MAX_QUADRATURE_ERROR,
+    EngineName,
+    choose_engine,
+    continuous_latents,
+)
 
 if TYPE_CHECKING:
     from bayescmp.montecarlo import SamplingCertification
@@ -80,10 +85,10 @@ def certify(
 
     The judge is the first of these that can reach the model and is not the oracle's own
     engine: brute-force enumeration of the NumPyro program, quadrature that errs by less than
-    1e-6 nats, elimination or a forward pass, long NUTS chains; and where there is none, how
-    often each outcome is drawn. Compared are log predictives and log evidences at every
-    position, and windows of one and two where both answer them, on sequences drawn from the
-    program.
+    1e-6 nats, elimination or a forward pass (for oracles that do not read the program the same
+    way), long NUTS chains; and where there is none, how often each outcome is drawn. Compared
+    are log predictives and log evidences at every position, and windows of one and two where
+    both answer them, on sequences drawn from the program.
 
     Args:
         model: Generative model, best at a small size.
@@ -115,16 +120,19 @@ def _sample(
     model: AbstractGenerativeModel, oracle: Oracle, seed: int
 ) -> "SamplingCertification | None":
     """Hold an oracle against long chains, or return None where they cannot be run."""
-    if not _has_continuous_latent(model):
+    if not continuous_latents(model):
         return None
-    from bayescmp.montecarlo import certify_by_sampling  # BlackJAX takes a while to import
+    # BlackJAX takes a while to import.
+    from bayescmp.montecarlo import certify_by_sampling
+    from bayescmp.montecarlo.target import build_target
 
     try:
-        return certify_by_sampling(
-            model, oracle.engine, name=oracle.certificate.engine, seed=seed, progress=False
-        )
+        build_target(model)
     except ValueError:  # its latents cannot be sampled apart from what they depend on
         return None
+    return certify_by_sampling(
+        model, oracle.engine, name=oracle.certificate.engine, seed=seed, progress=False
+    )
 
 
 def _find_judge(model: AbstractGenerativeModel, oracle: Oracle) -> _Judge | None:
@@ -137,10 +145,9 @@ def _find_judge(model: AbstractGenerativeModel, oracle: Oracle) -> _Judge | None
             brute = None
         if brute is not None:
             return _Judge(brute, f"enumeration of {brute.num_settings:,} settings")
+    # Those that read the program as tables would repeat each other's mistakes in reading it.
     others: tuple[EngineName, ...] = ("quadrature", "elimination", "forward")
-    for name in others:
-        if name == own or own == "quadrature":
-            continue
+    for name in () if own in others else others:
         try:
             choice = choose_engine(model, name)
         except ValueError:
@@ -148,12 +155,6 @@ def _find_judge(model: AbstractGenerativeModel, oracle: Oracle) -> _Judge | None
         if choice.error <= MAX_QUADRATURE_ERROR:
             return _Judge(choice.engine, name, max(TOLERANCE, choice.error))
     return None
-
-
-def _has_continuous_latent(model: AbstractGenerativeModel) -> bool:
-    layout = model.layout
-    shown = {site.name for site in (*layout.kept_sites, layout.outcome)}
-    return any(s.num_values is None and s.name not in shown for s in model.sites.values())
 
 
 def _compare(

@@ -97,6 +97,20 @@ def factored(model: AbstractGenerativeModel, num_nodes: int = NUM_NODES) -> Fact
     return factor_program(model.program, model.layout, num_nodes=num_nodes)
 
 
+def continuous_latents(model: AbstractGenerativeModel) -> list[str]:
+    """Return the sites that are never shown and have not finitely many values.
+
+    Args:
+        model: Generative model.
+
+    Returns:
+        Their names, in the order of execution.
+    """
+    layout = model.layout
+    shown = {site.name for site in (*layout.kept_sites, layout.outcome)}
+    return [s.name for s in model.sites.values() if s.num_values is None and s.name not in shown]
+
+
 def _closed_form(model: AbstractGenerativeModel) -> Choice:
     found = model.closed_form()
     if found is None:
@@ -105,7 +119,7 @@ def _closed_form(model: AbstractGenerativeModel) -> Choice:
 
 
 def _conjugate(model: AbstractGenerativeModel) -> Choice:
-    if not _continuous_latents(model):
+    if not continuous_latents(model):
         raise ValueError(
             f"engine: found no conjugate structure in {model.title()}; it has no continuous latent"
         )
@@ -116,13 +130,6 @@ def _conjugate(model: AbstractGenerativeModel) -> Choice:
             f"{explain_conjugate(model.program, model.layout)}"
         )
     return Choice(found, "conjugate")
-
-
-def _continuous_latents(model: AbstractGenerativeModel) -> list[str]:
-    """Return the sites that are never shown and have not finitely many values."""
-    layout = model.layout
-    shown = {site.name for site in (*layout.kept_sites, layout.outcome)}
-    return [s.name for s in model.sites.values() if s.num_values is None and s.name not in shown]
 
 
 def _discrete(model: AbstractGenerativeModel) -> Choice:

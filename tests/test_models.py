@@ -313,7 +313,8 @@ def test_unknown_words_are_refused(build, message):
         build()
 
 
-def test_a_model_that_no_other_engine_reaches_is_held_against_its_draws():
-    result = bc.certify(REGISTRY["dirichlet_mixture"].small())
+@pytest.mark.parametrize("name", ["dirichlet_mixture", "regression_pool"])
+def test_a_model_that_no_other_engine_reaches_is_held_against_its_draws(name):
+    result = bc.certify(REGISTRY[name].small())
     assert result.passed, str(result)
     assert result.judge == "drawn outcomes"
