@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from bayescmp import networks as networks
     from bayescmp import predictors as predictors
     from bayescmp import studies as studies
+    from bayescmp import training as training
     from bayescmp._types import Key as Key
     from bayescmp.certification import certify as certify
+    from bayescmp.cli import study_main as study_main
     from bayescmp.comparison.compare import compare as compare
     from bayescmp.comparison.explaining import WhichBayes as WhichBayes
     from bayescmp.comparison.explaining import which_bayes as which_bayes
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from bayescmp.generative import AbstractGenerativeModel as AbstractGenerativeModel
     from bayescmp.generative import GenerativeModel as GenerativeModel
     from bayescmp.networks.interventions import Interventions as Interventions
+    from bayescmp.networks.matching import match_parameters as match_parameters
+    from bayescmp.networks.registry import build_network as build_network
     from bayescmp.networks.transformer import Transformer as Transformer
     from bayescmp.networks.transformer import TransformerConfig as TransformerConfig
     from bayescmp.oracle import AbstractOracle as AbstractOracle
@@ -47,24 +51,43 @@ if TYPE_CHECKING:
     from bayescmp.results.claims import Claim as Claim
     from bayescmp.results.claims import Verdict as Verdict
     from bayescmp.results.claims import judge as judge
+    from bayescmp.results.merging import merge_trees as merge_trees
     from bayescmp.results.tree import load_tree as load_tree
     from bayescmp.results.tree import save_tree as save_tree
     from bayescmp.results.tree import validate_tree as validate_tree
     from bayescmp.running import run_study as run_study
+    from bayescmp.sweep.resources import SlurmResources as SlurmResources
+    from bayescmp.sweep.sweeping import SweepResult as SweepResult
+    from bayescmp.sweep.sweeping import run_sweep as run_sweep
+    from bayescmp.training.accounting import account as account
+    from bayescmp.training.accounting import learning_curve as learning_curve
     from bayescmp.training.devices import use_all_cores as use_all_cores
-    from bayescmp.training.loop import Fit as Fit
-    from bayescmp.training.loop import Training as Training
+    from bayescmp.training.fit import Fit as Fit
+    from bayescmp.training.hosts import join_hosts as join_hosts
     from bayescmp.training.loop import fit as fit
+    from bayescmp.training.loop import fit_seeds as fit_seeds
+    from bayescmp.training.optimisers import SGD as SGD
+    from bayescmp.training.optimisers import Adam as Adam
     from bayescmp.training.optimisers import AdamW as AdamW
+    from bayescmp.training.optimisers import Lion as Lion
     from bayescmp.training.optimisers import Muon as Muon
+    from bayescmp.training.optimisers import ParameterGroup as ParameterGroup
+    from bayescmp.training.optimisers import ScheduleFree as ScheduleFree
+    from bayescmp.training.optimisers import two_timescale as two_timescale
+    from bayescmp.training.optimisers import two_timescale_controls as two_timescale_controls
+    from bayescmp.training.settings import Training as Training
+    from bayescmp.training.snapshots import load_snapshots as load_snapshots
+    from bayescmp.training.stored_network import load_network as load_network
     from bayescmp.workspace import Workspace as Workspace
 
     __version__: str
 
 __all__ = [
+    "SGD",
     "AbstractGenerativeModel",
     "AbstractOracle",
     "AbstractPredictor",
+    "Adam",
     "AdamW",
     "Batch",
     "Certificate",
@@ -74,10 +97,15 @@ __all__ = [
     "Interventions",
     "Key",
     "LayerTrace",
+    "Lion",
     "MemoryLength",
     "Muon",
     "Oracle",
+    "ParameterGroup",
     "Reference",
+    "ScheduleFree",
+    "SlurmResources",
+    "SweepResult",
     "Training",
     "Transformer",
     "TransformerConfig",
@@ -85,66 +113,109 @@ __all__ = [
     "WhichBayes",
     "Workspace",
     "__version__",
+    "account",
+    "build_network",
     "certify",
     "compare",
     "derive_oracle",
     "exact",
     "fit",
+    "fit_seeds",
+    "join_hosts",
     "judge",
+    "learning_curve",
+    "load_network",
+    "load_snapshots",
     "load_tree",
+    "match_parameters",
     "measures",
     "memory_length",
+    "merge_trees",
     "models",
     "montecarlo",
     "networks",
     "predictors",
     "run_study",
+    "run_sweep",
     "save_tree",
     "standard_ladder",
     "studies",
+    "study_main",
     "train_and_compare",
+    "training",
+    "two_timescale",
+    "two_timescale_controls",
     "use_all_cores",
     "validate_tree",
     "which_bayes",
     "write_report",
 ]
 
-_SUBMODULES = ("exact", "measures", "models", "montecarlo", "networks", "predictors", "studies")
+_SUBMODULES = (
+    "exact",
+    "measures",
+    "models",
+    "montecarlo",
+    "networks",
+    "predictors",
+    "studies",
+    "training",
+)
 
 _HOMES = {
     "AbstractGenerativeModel": "bayescmp.generative",
     "AbstractOracle": "bayescmp.oracle",
     "AbstractPredictor": "bayescmp.predictors.predictor",
+    "Adam": "bayescmp.training.optimisers",
     "AdamW": "bayescmp.training.optimisers",
     "Batch": "bayescmp.records",
     "Certificate": "bayescmp.oracle",
     "Claim": "bayescmp.results.claims",
-    "Fit": "bayescmp.training.loop",
+    "Fit": "bayescmp.training.fit",
     "GenerativeModel": "bayescmp.generative",
     "Interventions": "bayescmp.networks.interventions",
     "Key": "bayescmp._types",
     "LayerTrace": "bayescmp.records",
+    "Lion": "bayescmp.training.optimisers",
     "MemoryLength": "bayescmp.comparison.memory",
     "Muon": "bayescmp.training.optimisers",
     "Oracle": "bayescmp.oracle",
+    "ParameterGroup": "bayescmp.training.optimisers",
     "Reference": "bayescmp.records",
-    "Training": "bayescmp.training.loop",
+    "SGD": "bayescmp.training.optimisers",
+    "ScheduleFree": "bayescmp.training.optimisers",
+    "SlurmResources": "bayescmp.sweep.resources",
+    "SweepResult": "bayescmp.sweep.sweeping",
+    "Training": "bayescmp.training.settings",
     "Transformer": "bayescmp.networks.transformer",
     "TransformerConfig": "bayescmp.networks.transformer",
     "Verdict": "bayescmp.results.claims",
     "WhichBayes": "bayescmp.comparison.explaining",
     "Workspace": "bayescmp.workspace",
+    "account": "bayescmp.training.accounting",
+    "build_network": "bayescmp.networks.registry",
     "certify": "bayescmp.certification",
     "compare": "bayescmp.comparison.compare",
     "derive_oracle": "bayescmp.derivation",
     "fit": "bayescmp.training.loop",
+    "fit_seeds": "bayescmp.training.loop",
+    "join_hosts": "bayescmp.training.hosts",
     "judge": "bayescmp.results.claims",
+    "learning_curve": "bayescmp.training.accounting",
+    "load_network": "bayescmp.training.stored_network",
+    "load_snapshots": "bayescmp.training.snapshots",
     "load_tree": "bayescmp.results.tree",
+    "match_parameters": "bayescmp.networks.matching",
     "memory_length": "bayescmp.comparison.memory",
+    "merge_trees": "bayescmp.results.merging",
     "run_study": "bayescmp.running",
+    "run_sweep": "bayescmp.sweep.sweeping",
     "save_tree": "bayescmp.results.tree",
     "standard_ladder": "bayescmp.predictors.ladder",
+    "study_main": "bayescmp.cli",
     "train_and_compare": "bayescmp.experiment",
+    "two_timescale": "bayescmp.training.optimisers",
+    "two_timescale_controls": "bayescmp.training.optimisers",
     "use_all_cores": "bayescmp.training.devices",
     "validate_tree": "bayescmp.results.tree",
     "which_bayes": "bayescmp.comparison.explaining",

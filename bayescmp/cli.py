@@ -1,4 +1,4 @@
-"""The command line: ``bayescmp run``, ``report``, ``models``, ``studies``, ``certify``.
+"""The command line: ``bayescmp run``, ``sweep``, ``report``, ``models``, ``studies``, ``certify``.
 
 Nothing heavy is imported before a command needs it, so that ``--help`` is quick.
 """
@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 import tyro
 
 from bayescmp.catalogue import find_study, list_studies, unknown_name
+from bayescmp.sweep.command import Sweep, sweep
 from bayescmp.workspace import Workspace
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -76,9 +77,10 @@ class Certify:
     traceback: Annotated[bool, _Developers] = False
 
 
-_Words = Run | Report | Models | Studies | Certify
+_Words = Run | Sweep | Report | Models | Studies | Certify
 _Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Studies, tyro.conf.subcommand("studies")]
@@ -170,6 +172,8 @@ def _execute(command: _Words) -> int:
     match command:
         case Run():
             return _run(command)
+        case Sweep():
+            return sweep(command)
         case Report():
             return _report(command)
         case Certify():
@@ -251,6 +255,22 @@ def _print_table(rows: Mapping[str, str]) -> None:
     width = max(map(len, rows), default=0)
     for name, description in rows.items():
         print(f"{name:<{width}}  {description}".rstrip())
+
+
+def study_main(study: str) -> int:
+    """Run a study as a program, with the options of ``bayescmp run``.
+
+    Args:
+        study: Name of a study, or the path of its file.
+
+    Returns:
+        Exit status, as :func:`main` has it.
+
+    Example:
+        >>> if __name__ == "__main__":  # the last lines of a study's file
+        ...     raise SystemExit(bc.study_main(__file__))
+    """
+    return main(["run", study, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

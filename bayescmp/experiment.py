@@ -1,6 +1,7 @@
 """The common work of a study: train some seeds, and compare them with the oracle."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import xarray as xr
@@ -10,9 +11,10 @@ from bayescmp.comparison.compare import compare
 from bayescmp.comparison.held_out import EvaluationName
 from bayescmp.derivation import derive_oracle
 from bayescmp.generative import AbstractGenerativeModel
+from bayescmp.networks.config import AbstractNetworkConfig
 from bayescmp.networks.network import NetworkLike
-from bayescmp.networks.transformer import Transformer, TransformerConfig
-from bayescmp.training.loop import Training, fit
+from bayescmp.networks.registry import build_network
+from bayescmp.training.loop import Fit, Training, fit_seeds
 from bayescmp.workspace import Workspace
 
 NetworkMaker = Callable[[AbstractGenerativeModel, Key], NetworkLike]
@@ -21,7 +23,7 @@ NetworkMaker = Callable[[AbstractGenerativeModel, Key], NetworkLike]
 
 def train_and_compare(
     model: AbstractGenerativeModel,
-    network: TransformerConfig | NetworkMaker,
+    network: AbstractNetworkConfig | NetworkMaker,
     training: Training,
     *,
     seeds: int,
@@ -33,15 +35,17 @@ def train_and_compare(
     """Train a network from several seeds and compare all of them with exact inference.
 
     Seed ``i`` starts from ``fold_in(key, i)``, which draws both its initial weights and
-    its data, so more seeds never change the ones before.
+    its data, so more seeds never change the ones before, up to rounding: seeds are trained
+    in one compiled program, or in groups of ``training.seeds_at_once``.
 
     Args:
         model: Generative model.
-        network: Shape of a transformer, or a function that builds another network.
+        network: Shape of a network, or a function that builds one.
         training: Settings of each run.
         seeds: Number of runs, at least one.
         key: Typed key of everything.
-        workspace: Where checkpoints go, and whether to resume; none by default.
+        workspace: Where checkpoints go, whether to resume, and which of the seeds to run
+            where it is not all of them; none by default.
         num_sequences: Held-out sequences that the comparison draws; 4,096 by default.
         evaluation: Whether it draws, or takes every sequence; see ``compare``.
 
@@ -53,8 +57,8 @@ def train_and_compare(
         TrainingDivergedError: If a run diverges.
 
     Example:
-        >>> network = TransformerConfig(num_layers=2, num_heads=2, model_size=32, mlp_size=128)
-        >>> training = Training(num_steps=1_000)
+        >>> network = bc.TransformerConfig(num_layers=2, num_heads=2, model_size=32, mlp_size=128)
+        >>> training = bc.Training(num_steps=1_000)
         >>> tree = train_and_compare(bc.models.beta_bernoulli(), network, training, seeds=5,
         ...                          key=jax.random.key(0))  # doctest: +SKIP
     """
@@ -62,28 +66,28 @@ def train_and_compare(
         raise ValueError(f"seeds: expected at least 1, got {seeds}")
     workspace = workspace or Workspace()
     oracle = derive_oracle(model)
-    make = _transformer_maker(network) if isinstance(network, TransformerConfig) else network
-    fits = []
-    for seed in range(seeds):
-        key_network, key_data = jax.random.split(jax.random.fold_in(key, seed))
-        fits.append(
-            fit(
-                make(model, key_network),
-                model,
-                oracle,
-                key=key_data,
-                training=training,
-                checkpoint=workspace.checkpoint_path(seed),
-                resume=workspace.resume,
-                progress=workspace.progress,
-                description=f"seed {seed + 1} of {seeds}",
-            )
+    make = _maker(network) if isinstance(network, AbstractNetworkConfig) else network
+    indices = workspace.seed_indices(seeds)
+    size = training.seeds_at_once or len(indices)
+    fits: list[Fit] = []
+    for first in range(0, len(indices), size):
+        group = indices[first : first + size]
+        pairs = [jax.random.split(jax.random.fold_in(key, seed)) for seed in group]
+        fits += fit_seeds(
+            [make(model, key_network) for key_network, _ in pairs],
+            model,
+            oracle,
+            keys=[key_data for _, key_data in pairs],
+            training=training,
+            checkpoint=_checkpoint_path(workspace, group),
+            resume=workspace.resume,
+            progress=workspace.progress,
+            description=_describe(group, seeds),
         )
     # Keys of seeds are folded in from 0 upwards; the comparison's lies far from them.
     key_compare = jax.random.fold_in(key, 2**31 - 1)
-    networks = [result.network for result in fits]
     return compare(
-        networks,
+        [result.network for result in fits],
         oracle,
         key=key_compare,
         num_sequences=num_sequences,
@@ -92,5 +96,20 @@ def train_and_compare(
     )
 
 
-def _transformer_maker(config: TransformerConfig) -> NetworkMaker:
-    return lambda model, key: Transformer.for_model(model, config, key=key)
+def _maker(config: AbstractNetworkConfig) -> NetworkMaker:
+    return lambda model, key: build_network(config, model, key=key)
+
+
+def _checkpoint_path(workspace: Workspace, group: tuple[int, ...]) -> Path | None:
+    """Return where a group of seeds is kept; None without a folder."""
+    path = workspace.checkpoint_path(group[0])
+    if path is None or len(group) == 1:
+        return path
+    return path.with_stem(f"{path.stem}_to_{group[-1]}")
+
+
+def _describe(group: tuple[int, ...], seeds: int) -> str:
+    """Say which seeds a group holds, counted from one."""
+    if len(group) == 1:
+        return f"seed {group[0] + 1} of {seeds}"
+    return f"seeds {group[0] + 1} to {group[-1] + 1} of {seeds}"

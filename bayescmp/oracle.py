@@ -8,10 +8,12 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from bayescmp._types import Supervised
 from bayescmp.engine import AbstractEngine
 from bayescmp.exact.forward.forward_engine import ForwardEngine
 from bayescmp.generative import AbstractGenerativeModel
@@ -51,6 +53,9 @@ class Certificate:
 
 class AbstractOracle(eqx.Module):
     """Answers to a model's questions, exact or with a stated error.
+
+    A sequence ends with its last question that counts, and its answers stay from there on
+    what they were: the log evidence at the last position is that of the whole sequence.
 
     Example:
         >>> oracle = bc.derive_oracle(bc.models.beta_bernoulli(length=4))
@@ -98,7 +103,7 @@ class Oracle(AbstractOracle):
                 under this one. Inside a compiled function, where values are unknown, the
                 log evidence of such a sequence is minus infinity.
         """
-        reference = _answer(self.engine, self._sites(batch), batch.outcomes.ndim - 1)
+        reference = _answer(self.engine, self._sites(batch), batch.supervised)
         if not isinstance(reference.log_evidence, Tracer):
             reject_impossible(reference)
         return reference
@@ -118,7 +123,7 @@ class Oracle(AbstractOracle):
         """
         if window < 1:
             raise ValueError(f"window: expected at least 1, got {window}")
-        return _answer(self.engine, self._sites(batch), batch.outcomes.ndim - 1, window=window)
+        return _answer(self.engine, self._sites(batch), batch.supervised, window=window)
 
     def _sites(self, batch: Batch) -> dict[str, Array]:
         """Return what the engine reads, after a look at whether the batch is the model's."""
@@ -135,19 +140,56 @@ class Oracle(AbstractOracle):
 
 @eqx.filter_jit
 def _answer(
-    engine: AbstractEngine, sites: dict[str, Array], num_axes: int, *, window: int | None = None
+    engine: AbstractEngine,
+    sites: dict[str, Array],
+    supervised: Supervised,
+    *,
+    window: int | None = None,
 ) -> Any:
     """Answer all sequences at once, or in parts where they would not fit into memory."""
-    answer = engine if window is None else partial(engine.windowed, window=window)
-    axes = next(iter(sites.values())).shape[:num_axes]
+    answer: Any = engine if window is None else partial(engine.windowed, window=window)
+    axes = supervised.shape[:-1]
     at_once = sequences_at_once(engine, windowed=window is not None)
     if at_once is None or math.prod(axes) <= at_once:
         for _ in axes:
             answer = jax.vmap(answer)
-        return answer(sites)
-    flat = {name: x.reshape(-1, *x.shape[num_axes:]) for name, x in sites.items()}
+        return hold_after_end(answer(sites), supervised)
+    flat = {name: x.reshape(-1, *x.shape[len(axes) :]) for name, x in sites.items()}
     answers = jax.lax.map(answer, flat, batch_size=at_once)
-    return jax.tree.map(lambda x: x.reshape(*axes, *x.shape[1:]), answers)
+    whole = jax.tree.map(lambda x: x.reshape(*axes, *x.shape[1:]), answers)
+    return hold_after_end(whole, supervised)
+
+
+def hold_after_end[Answers: (Reference, Array)](
+    answers: Answers, supervised: Supervised
+) -> Answers:
+    """Let the answers of ended sequences stay what they were.
+
+    What stands after the last question that counts is padding, whatever its probability. The
+    log evidence of a sequence without any question that counts is 0, that of nothing.
+
+    Args:
+        answers: A reference, or an array, with the axis of positions after the batch axes.
+        supervised: True where a question counts.
+
+    Returns:
+        The same answers up to the last question that counts, and the last again after it.
+    """
+    positions, axis = jnp.arange(supervised.shape[-1]), supervised.ndim - 1
+    last = jnp.max(jnp.where(supervised, positions, -1), axis=-1, keepdims=True)
+
+    def hold(values: Array) -> Array:
+        index, there = (
+            x.reshape(*x.shape, *(1,) * (values.ndim - supervised.ndim))
+            for x in (jnp.maximum(last, 0), positions <= last)
+        )
+        return jnp.where(there, values, jnp.take_along_axis(values, index, axis=axis))
+
+    held = jax.tree.map(hold, answers)
+    if not isinstance(held, Reference):
+        return held
+    log_evidence = jnp.where(last < 0, 0.0, held.log_evidence)
+    return eqx.tree_at(lambda reference: reference.log_evidence, held, log_evidence)
 
 
 def sequences_at_once(engine: AbstractEngine, *, windowed: bool = False) -> int | None:

@@ -66,7 +66,9 @@ class Reference(eqx.Module):
 
 
 class LayerTrace(eqx.Module):
-    """Everything a transformer computes on one sequence; the layer axis comes first.
+    """Everything a network with a residual stream computes on one sequence.
+
+    The layer axis comes first; a loop's passes through a block are layers of their own.
 
     Traced for a batch in one call, the ``sequence`` axes follow the layer axis.
 
@@ -80,22 +82,24 @@ class LayerTrace(eqx.Module):
 
     resid_pre: Float[Array, "layer *sequence input_position feature"]
     """Residual stream that enters block ``layer``."""
-    attn_out: Float[Array, "layer *sequence input_position feature"]
-    """What the block's attention adds to the stream."""
+    mixer_out: Float[Array, "layer *sequence input_position feature"]
+    """What the block's mixer of positions adds to the stream, its attention for instance."""
     resid_mid: Float[Array, "layer *sequence input_position feature"]
-    """Residual stream between attention and feed-forward part."""
+    """Residual stream between mixer and feed-forward part."""
     mlp_out: Float[Array, "layer *sequence input_position feature"]
     """What the block's feed-forward part adds to the stream."""
     resid_post: Float[Array, "layer *sequence input_position feature"]
     """Residual stream that leaves block ``layer``."""
-    attn_pattern: Float[Array, "layer *sequence head input_position source_position"]
-    """Attention weights; each row sums to one over its past."""
-    queries: Float[Array, "layer *sequence head input_position head_feature"]
+    attn_pattern: Float[Array, "layer *sequence head input_position source_position"] | None
+    """Attention weights; with a softmax kernel each row sums to one over its past.
+
+    None, like queries, keys and values, where a network does not attend."""
+    queries: Float[Array, "layer *sequence head input_position head_feature"] | None
     """Queries, after rotation where positions are rotary."""
-    keys: Float[Array, "layer *sequence head input_position head_feature"]
-    """Keys, after rotation where positions are rotary."""
-    values: Float[Array, "layer *sequence head input_position head_feature"]
-    """Values."""
+    keys: Float[Array, "layer *sequence source_head input_position head_feature"] | None
+    """Keys, after rotation where positions are rotary; fewer where heads share them."""
+    values: Float[Array, "layer *sequence source_head input_position head_feature"] | None
+    """Values; fewer where heads share them."""
     logits: Float[Array, "*sequence input_position outcome"]
     """Unnormalised log probabilities over the outcomes."""
 

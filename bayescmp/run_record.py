@@ -27,6 +27,8 @@ class RunRecord:
     """SHA-256 of the study's source file."""
     earlier: tuple[Mapping[str, str], ...] = field(default=())
     """Version and source of earlier parts of the run, where a resume changed them."""
+    seed_indices: tuple[int, ...] | None = None
+    """Which seeds were trained, where a run trains some of them alone; None for all."""
 
     def to_json(self) -> str:
         """Return the record as indented JSON text."""
@@ -41,7 +43,12 @@ class RunRecord:
         """
         try:
             values = json.loads(text)
-            return cls(**{**values, "earlier": tuple(values.get("earlier", ()))})
+            chosen = values.get("seed_indices")
+            tuples = {
+                "earlier": tuple(values.get("earlier", ())),
+                "seed_indices": None if chosen is None else tuple(chosen),
+            }
+            return cls(**{**values, **tuples})
         except (TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"not the record of a run ({error})") from error
 
@@ -66,6 +73,7 @@ def describe_differences(found: RunRecord, asked: RunRecord, *, code_too: bool) 
         for name in dict.fromkeys([*there, *here])
     ]
     pairs += [("key", found.key, asked.key)]
+    pairs += [("choice of seeds", found.seed_indices, asked.seed_indices)]
     if code_too:
         pairs += [("bayescmp version", found.version, asked.version)]
     changed = [f"{name} is {a!r} there, {b!r} here" for name, a, b in pairs if a != b]

@@ -1,7 +1,6 @@
 """Run a study: work, judge its claims, and save results, report and claims."""
 
 import dataclasses
-import hashlib
 import json
 import sys
 import time
@@ -45,6 +44,7 @@ def run_study(
     config: StudyConfig,
     key: Key,
     workspace: Workspace | None = None,
+    pages: bool = True,
 ) -> xr.DataTree:
     """Run a study and judge its claims; save everything where there is a folder.
 
@@ -56,14 +56,16 @@ def run_study(
         study: The study, or its module.
         config: What to run; the number of seeds is in it.
         key: Root key of all randomness.
-        workspace: Where to write, and whether to resume; None keeps nothing on disk.
+        workspace: Where to write, whether to resume, and which of the seeds to train;
+            None keeps nothing on disk.
+        pages: Whether to write ``report.html`` and ``claims.json`` beside the results.
 
     Returns:
         The validated tree, with the group ``/claims`` and the root attributes.
 
     Raises:
         ValueError: If the folder holds something else, training diverged, or the
-            study returned a tree that lacks a part.
+            study returned a tree that lacks a part or has other seeds.
         TypeError: If the study returned something else than a tree.
         OSError: If a file cannot be written.
 
@@ -74,32 +76,92 @@ def run_study(
     """
     study = study_from_module(study) if isinstance(study, ModuleType) else study
     workspace = Workspace() if workspace is None else workspace
-    with workspace.opened(make_record(study, config, key)) as state:
-        if state == "complete" and workspace.results_path is not None:
+    with workspace.opened(make_record(study, config, key, workspace.seeds)) as state:
+        results = workspace.results_path if state == "complete" else None
+        if results is None:
+            tree = _perform(study, config, key, workspace)
+        else:
+            tree = load_tree(results)
             if workspace.progress:
                 print("bayescmp: note: this run is complete; it was loaded", file=sys.stderr)
-            tree = load_tree(workspace.results_path)
-            _save(study, tree, workspace, overwrite=False)
-            return tree
-        started, clock = datetime.now(UTC), time.perf_counter()
-        tree = study.run(config, key=key, workspace=workspace)
-        if not isinstance(tree, xr.DataTree):
-            raise TypeError(
-                f"run of study {study.name}: expected an xarray.DataTree, got {type(tree).__name__}"
-            )
-        tree = _complete(tree, study, config, started, clock)
-        validate_tree(tree)
-        _save(study, tree, workspace, overwrite=True)
+        if workspace.folder is not None:
+            save_outputs(study, tree, workspace, overwrite=results is None, pages=pages)
     return tree
 
 
-def make_record(study: Study, config: StudyConfig, key: Key) -> RunRecord:
+def _perform(study: Study, config: StudyConfig, key: Key, workspace: Workspace) -> xr.DataTree:
+    """Do a study's work and make its tree whole."""
+    started, clock = datetime.now(UTC), time.perf_counter()
+    tree = study.run(config, key=key, workspace=workspace)
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(
+            f"run of study {study.name}: expected an xarray.DataTree, got {type(tree).__name__}"
+        )
+    tree = _label_seeds(tree, study, workspace.seed_indices(config.seeds))
+    attributes = {
+        "study": study.name,
+        "preset": study.preset_of(config),
+        "config": json.dumps(config_fields(study, config)),
+        "versions": json.dumps(dict(package_versions())),
+        "git_revision": find_git_revision(study.source),
+        "device": describe_devices(),
+        "started": started.isoformat(timespec="seconds"),
+        "wall_time_s": time.perf_counter() - clock,
+    }
+    tree.attrs = {**tree.attrs, **attributes}
+    tree = judge_claims(study, tree)
+    validate_tree(tree)
+    return tree
+
+
+def _label_seeds(tree: xr.DataTree, study: Study, indices: tuple[int, ...]) -> xr.DataTree:
+    """Give the seeds of a tree their indices, which a run of some of them counts from 0."""
+    groups = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
+    for path, dataset in groups.items():
+        found = dataset.sizes.get("seed", len(indices))
+        if found != len(indices):
+            raise ValueError(
+                f"run of study {study.name}: expected {len(indices)} seed(s), those of "
+                f"workspace.seed_indices(config.seeds), got {found} in {path}"
+            )
+        if "seed" in dataset.sizes:
+            labels = xr.Variable("seed", list(indices), dataset["seed"].attrs)
+            groups[path] = dataset.assign_coords(seed=labels)
+    whole = xr.DataTree.from_dict(groups)
+    whole.attrs = {**tree.attrs, "seeds": json.dumps(indices)}
+    return whole
+
+
+def judge_claims(study: Study, tree: xr.DataTree) -> xr.DataTree:
+    """Return a tree with the verdicts on a study's claims.
+
+    Args:
+        study: The study, which fixed the claims.
+        tree: A comparison; verdicts that it has are replaced.
+
+    Returns:
+        The tree with the group ``/claims``, or without where the study claims nothing.
+
+    Raises:
+        ValueError: If a claim's metric is not in the tree.
+    """
+    judged = tree.drop_nodes("claims", errors="ignore")
+    if study.claims:
+        judged["claims"] = xr.DataTree(claims_dataset(judge_all(study.claims, judged)))
+    return judged
+
+
+def make_record(
+    study: Study, config: StudyConfig, key: Key, seeds: tuple[int, ...] | None = None
+) -> RunRecord:
     """Gather what determines the results of a run.
 
     Args:
         study: The study.
         config: Its configuration.
         key: Root key of all randomness.
+        seeds: Indices of the seeds that are trained; None for all. How many others the
+            configuration asks for determines nothing then, and is left out.
 
     Returns:
         The record that the run's folder keeps.
@@ -108,19 +170,34 @@ def make_record(study: Study, config: StudyConfig, key: Key) -> RunRecord:
         ValueError: If a field of the configuration cannot be written as JSON.
     """
     words = jax.random.key_data(key).tolist()
+    fields = config_fields(study, config)
+    if seeds is not None:
+        fields.pop("seeds")
     return RunRecord(
         study=study.name,
         preset=study.preset_of(config),
-        seeds=config.seeds,
-        config=_as_json(study, config),
+        seeds=config.seeds if seeds is None else len(seeds),
+        config=fields,
         key=f"{jax.random.key_impl(key)}:{words}",
         version=package_version(),
-        source=hashlib.sha256(study.source.read_bytes()).hexdigest(),
+        source=study.fingerprint(),
+        seed_indices=seeds,
     )
 
 
-def _as_json(study: Study, config: StudyConfig) -> dict[str, object]:
-    """Turn a configuration into what JSON gives back."""
+def config_fields(study: Study, config: StudyConfig) -> dict[str, object]:
+    """Return a configuration's fields as JSON gives them back.
+
+    Args:
+        study: The study, for the error message.
+        config: Its configuration.
+
+    Returns:
+        Values by name of the field, tuples turned into lists.
+
+    Raises:
+        ValueError: If a field cannot be written as JSON.
+    """
     fields = dataclasses.asdict(config)
     for name, value in fields.items():
         try:
@@ -133,36 +210,28 @@ def _as_json(study: Study, config: StudyConfig) -> dict[str, object]:
     return fields
 
 
-def _complete(
-    tree: xr.DataTree, study: Study, config: StudyConfig, started: datetime, clock: float
-) -> xr.DataTree:
-    """Return the tree with its claims judged and its root attributes filled in."""
-    attributes = {
-        "study": study.name,
-        "preset": study.preset_of(config),
-        "config": json.dumps(_as_json(study, config)),
-        "versions": json.dumps(dict(package_versions())),
-        "git_revision": find_git_revision(study.source),
-        "device": describe_devices(),
-        "started": started.isoformat(timespec="seconds"),
-        "wall_time_s": time.perf_counter() - clock,
-    }
-    whole = tree.copy()
-    seeds = {"seeds": json.dumps(list(range(config.seeds)))}
-    whole.attrs = {**seeds, **tree.attrs, **attributes}
-    if study.claims:
-        whole["claims"] = xr.DataTree(claims_dataset(judge_all(study.claims, whole)))
-    return whole
+def save_outputs(
+    study: Study, tree: xr.DataTree, workspace: Workspace, *, overwrite: bool, pages: bool = True
+) -> None:
+    """Write a run's files, or those of them that are missing.
 
+    Args:
+        study: The study, whose claims are judged.
+        tree: A valid comparison.
+        workspace: Where to write.
+        overwrite: Whether to replace files that are there.
+        pages: Whether to write ``report.html`` and ``claims.json`` beside ``results.nc``.
 
-def _save(study: Study, tree: xr.DataTree, workspace: Workspace, *, overwrite: bool) -> None:
-    """Write the run's three files, or those of them that are missing."""
+    Raises:
+        ValueError: If the workspace has no folder, or the tree is not valid.
+        OSError: If a file cannot be written.
+    """
     results, report, claims = workspace.results_path, workspace.report_path, workspace.claims_path
     if results is None or report is None or claims is None:
-        return
-    if overwrite:
+        raise ValueError("workspace: expected one with a folder, got none")
+    if overwrite or not results.exists():
         save_tree(tree, results)  # first, since the two others can be made from it
-    if overwrite or not claims.exists():
+    if pages and (overwrite or not claims.exists()):
         write_atomically(claims, claims_json(judge_all(study.claims, tree)).encode())
-    if overwrite or not report.exists():
+    if pages and (overwrite or not report.exists()):
         write_report(tree, report)

@@ -7,6 +7,7 @@ line of its docstring is the question.
 """
 
 import dataclasses
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -91,6 +92,15 @@ class Study:
         if seeds < 1:
             raise ValueError(f"seeds: expected at least 1, got {seeds}")
         return dataclasses.replace(config, seeds=seeds)
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the source file, which changes when somebody edits it."""
+        return hashlib.sha256(self.source.read_bytes()).hexdigest()
+
+    @property
+    def config_type(self) -> type:
+        """Class of the study's configurations."""
+        return type(next(iter(self.presets.values())))
 
     def preset_of(self, config: StudyConfig) -> str:
         """Return the preset that a configuration is, apart from its number of seeds.

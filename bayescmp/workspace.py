@@ -35,6 +35,10 @@ RunState = Literal["fresh", "unfinished", "complete"]
 """What a run's folder holds: nothing, a part of this run, or all of it."""
 
 
+class FolderInUseError(ValueError):
+    """Another process works in the folder."""
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A run's output folder, or none for a run that keeps nothing on disk.
@@ -43,6 +47,7 @@ class Workspace:
         folder: Where the run's files go; None writes nothing.
         resume: Whether to go on from the checkpoints that are there.
         progress: Whether to show progress on the terminal.
+        seeds: Indices of the seeds to train; None trains all that the configuration asks for.
 
     Example:
         >>> Workspace(Path("runs/coin")).checkpoint_path(0).name
@@ -52,6 +57,35 @@ class Workspace:
     folder: Path | None = None
     resume: bool = False
     progress: bool = False
+    seeds: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.seeds is None:
+            return
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: expected different indices from 0 up, got {self.seeds}")
+
+    def seed_indices(self, count: int) -> tuple[int, ...]:
+        """Return which of a configuration's seeds to train.
+
+        Args:
+            count: Number of seeds that the configuration asks for.
+
+        Returns:
+            The indices in :attr:`seeds`, or all of ``0 .. count - 1``.
+
+        Raises:
+            ValueError: If an index in :attr:`seeds` is not below ``count``.
+
+        Example:
+            >>> Workspace().seed_indices(3), Workspace(seeds=(2,)).seed_indices(3)
+            ((0, 1, 2), (2,))
+        """
+        if self.seeds is None:
+            return tuple(range(count))
+        if max(self.seeds) >= count:
+            raise ValueError(f"seeds: expected indices below {count}, got {self.seeds}")
+        return self.seeds
 
     def checkpoint_path(self, seed: int) -> Path | None:
         """Return where the checkpoint of one training seed is kept.
@@ -105,7 +139,8 @@ class Workspace:
 
         Raises:
             ValueError: If the folder holds something else, a different run, or a part
-                of this run while :attr:`resume` is off, or if another process uses it.
+                of this run while :attr:`resume` is off.
+            FolderInUseError: If another process uses it.
             OSError: If the folder cannot be written.
         """
         if self.folder is None:
@@ -113,7 +148,7 @@ class Workspace:
             return
         _refuse_foreign(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self.folder):
+        with hold_lock(self.folder):
             state, record = _examine(self, self.folder, record)
             if state != "complete":
                 if record.earlier and self.progress:
@@ -189,16 +224,27 @@ def _examine(workspace: Workspace, folder: Path, record: RunRecord) -> tuple[Run
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file, which the operating system frees when we die."""
+def hold_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder's lock file, which the operating system frees when we die.
+
+    Args:
+        folder: An existing folder.
+        wait: Whether to wait for another holder instead of refusing.
+
+    Yields:
+        Nothing, while the lock is held.
+
+    Raises:
+        FolderInUseError: If another process holds it and nobody waits.
+    """
     with (folder / _LOCK).open("a+", encoding="utf-8") as file:
         if fcntl is not None:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as error:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                raise ValueError(
+                raise FolderInUseError(
                     f"out: {str(folder)!r} is in use by another process ({holder}); "
                     f"wait for it, or choose another folder with --out"
                 ) from error

@@ -13,7 +13,6 @@ more than 0.1 % of mass on values that are used up, on average over training run
 Source: Agarwal, Dalal and Misra, arXiv 2512.22471.
 """
 
-import sys
 from dataclasses import dataclass
 
 import xarray as xr
@@ -90,12 +89,5 @@ def run(config: Config, *, key: bc.Key, workspace: bc.Workspace) -> xr.DataTree:
     )
 
 
-def main() -> int:
-    """Run this study from the command line."""
-    from bayescmp.cli import main as command
-
-    return command(["run", "bijection", *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(bc.study_main("bijection"))

@@ -16,7 +16,6 @@ Source: Agarwal, Dalal and Misra, arXiv 2512.22471. The paper's code rounds and 
 probabilities in its prompt; here the rows are given as they were drawn.
 """
 
-import sys
 from dataclasses import dataclass
 
 import xarray as xr
@@ -99,12 +98,5 @@ def run(config: Config, *, key: bc.Key, workspace: bc.Workspace) -> xr.DataTree:
     )
 
 
-def main() -> int:
-    """Run this study from the command line."""
-    from bayescmp.cli import main as command
-
-    return command(["run", "hmm_filtering", *sys.argv[1:]])
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(bc.study_main("hmm_filtering"))

@@ -14,16 +14,52 @@ def tanh_gelu(x: np.ndarray) -> np.ndarray:
     return 0.5 * x * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (x + 0.044715 * x**3)))
 
 
+def logistic(x: np.ndarray) -> np.ndarray:
+    """The logistic function."""
+    return 1.0 / (1.0 + np.exp(-x))
+
+
 ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "gelu": tanh_gelu,
     "relu": lambda x: np.maximum(x, 0.0),
-    "silu": lambda x: x / (1.0 + np.exp(-x)),
+    "silu": lambda x: x * logistic(x),
+    "sigmoid": logistic,
+    "swiglu": lambda x: x * logistic(x),
 }
 
 
-def normalise(row: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """RMS normalisation of one position."""
-    return row / np.sqrt(np.mean(row**2) + 1e-6) * scale
+def plain(tree, *index: int):
+    """Read one entry of every array in float64; None stays None."""
+    if tree is None:
+        return None
+    if isinstance(tree, tuple):
+        return tuple(plain(part, *index) for part in tree)
+    return np.asarray(tree, np.float64)[index]
+
+
+def normalise(norm, row: np.ndarray, *index: int) -> np.ndarray:
+    """Normalisation of one position: by a scale alone, by scale and bias, or none."""
+    if norm is None:
+        return row
+    scale = plain(norm.scale, *index)
+    if not hasattr(norm, "bias"):
+        return row / np.sqrt(np.mean(row**2) + 1e-6) * scale
+    return (row - row.mean()) / np.sqrt(row.var() + 1e-5) * scale + plain(norm.bias, *index)
+
+
+def normalise_all(norm, stream: np.ndarray, *index: int) -> np.ndarray:
+    """Normalise every position."""
+    return np.array([normalise(norm, row, *index) for row in stream])
+
+
+# ------------------------------------------------------------------ positions
+
+
+def sinusoid(position: int, size: int) -> np.ndarray:
+    """Sines, then cosines, of the position at falling frequencies; a last odd feature is zero."""
+    half = size // 2
+    angles = [position * 10_000.0 ** (-i / max(half, 1)) for i in range(half)]
+    return np.array([*map(np.sin, angles), *map(np.cos, angles), *[0.0] * (size % 2)])
 
 
 def rotate(vector: np.ndarray, position: int) -> np.ndarray:
@@ -34,110 +70,158 @@ def rotate(vector: np.ndarray, position: int) -> np.ndarray:
     return np.concatenate([turned.real, turned.imag])
 
 
-def attend(query: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """Weights of one query over the keys of its past."""
-    scores = np.array([query @ key for key in keys]) / np.sqrt(query.size)
-    weights = np.exp(scores - scores.max())
-    return weights / weights.sum()
+# ------------------------------------------------------------------ attention
 
 
-def attention(block: SimpleNamespace, stream: np.ndarray, head_scale: np.ndarray):
+def attend(kernel: str, scores: np.ndarray) -> np.ndarray:
+    """Weights of the positions that one query may see."""
+    if kernel == "softmax":
+        weights = np.exp(scores - scores.max())
+        return weights / weights.sum()
+    if kernel == "sigmoid":
+        return 1.0 / (1.0 + scores.size * np.exp(-scores))
+    return scores / scores.size
+
+
+def project(x: np.ndarray, weight: np.ndarray, bias, num_heads: int) -> np.ndarray:
+    """One product and a bias, cut into heads."""
+    rows = x @ weight if bias is None else x @ weight + bias
+    return np.array(np.split(rows, num_heads, axis=-1))
+
+
+def attention(config, mixer, normed: np.ndarray, head_scale: np.ndarray, layer: int):
     """Every head by itself; return what they write, the pattern, queries, keys, values."""
-    length, num_heads = len(stream), head_scale.size
-    normed = np.array([normalise(row, block.attn_norm) for row in stream])
-    heads = [np.array_split(normed @ block.qkv[part], num_heads, axis=-1) for part in range(3)]
-    queries, keys, values = (np.array(part) for part in heads)
-    if block.rotary:
-        for vectors in (queries, keys):
-            for head in range(num_heads):
-                for position in range(length):
-                    vectors[head, position] = rotate(vectors[head, position], position)
+    length, num_heads = len(normed), config.num_heads
+    num_sources = config.num_source_heads or num_heads
+    biases = plain(mixer.biases, layer) or (None,) * 4
+    queries = project(normed, plain(mixer.query, layer), biases[0], num_heads)
+    keys = project(normed, plain(mixer.key, layer), biases[1], num_sources)
+    values = project(normed, plain(mixer.value, layer), biases[2], num_sources)
+    if config.positions == "rotary":
+        for vectors in (*queries, *keys):
+            for position in range(length):
+                vectors[position] = rotate(vectors[position], position)
     pattern = np.zeros((num_heads, length, length))
     written = np.zeros((length, num_heads, values.shape[-1]))
     for head in range(num_heads):
+        source = head * num_sources // num_heads
         for position in range(length):
-            past = slice(0, position + 1)
-            weights = attend(queries[head, position], keys[head, past])
-            pattern[head, position, past] = weights
-            written[position, head] = head_scale[head] * (weights @ values[head, past])
-    return written.reshape(length, -1) @ block.out, pattern, queries, keys, values
+            first = 0 if config.window is None else max(0, position + 1 - config.window)
+            seen = range(first, position + 1)
+            scores = np.array([queries[head, position] @ keys[source, past] for past in seen])
+            scores = scores / np.sqrt(queries.shape[-1])
+            if config.positions == "alibi":
+                slope = 2.0 ** (-8.0 * (head + 1) / num_heads)
+                scores = scores - slope * np.array([position - past for past in seen])
+            weights = attend(config.kernel, scores)
+            pattern[head, position, first : position + 1] = weights
+            for weight, past in zip(weights, seen, strict=True):
+                written[position, head] += head_scale[head] * weight * values[source, past]
+    output = written.reshape(length, -1) @ plain(mixer.out, layer)
+    return output if biases[3] is None else output + biases[3], pattern, queries, keys, values
 
 
-def block_weights(network, layer: int) -> SimpleNamespace:
-    """Read one block's weights in float64."""
+# --------------------------------------------------------------- feed-forward
 
-    def read(array) -> np.ndarray:
-        return np.asarray(array[layer], np.float64)
 
-    blocks = network.blocks
-    return SimpleNamespace(
-        attn_norm=read(blocks.attn_norm.scale),
-        qkv=read(blocks.attention.qkv),
-        out=read(blocks.attention.out),
-        mlp_norm=read(blocks.mlp_norm.scale),
-        up=read(blocks.mlp.up),
-        up_bias=read(blocks.mlp.up_bias),
-        down=read(blocks.mlp.down),
-        rotary=network.config.positions == "rotary",
-    )
+def feed_forward(config, mlp, row: np.ndarray, *index: int) -> np.ndarray:
+    """One feed-forward part at one position."""
+    hidden = row @ plain(mlp.up, *index) + plain(mlp.up_bias, *index)
+    activation = ACTIVATIONS[config.activation]
+    gate = plain(mlp.gate, *index)
+    hidden = activation(hidden) if gate is None else activation(row @ gate) * hidden
+    output = hidden @ plain(mlp.down, *index)
+    return output if mlp.down_bias is None else output + plain(mlp.down_bias, *index)
+
+
+def route(config, mlp, row: np.ndarray, layer: int) -> np.ndarray:
+    """The experts with the largest scores, weighed by a softmax among themselves."""
+    scores = row @ plain(mlp.router, layer)
+    chosen = np.argsort(scores)[::-1][: config.num_active_experts]
+    weights = np.exp(scores[chosen]) / np.exp(scores[chosen]).sum()
+    output = np.zeros_like(row)
+    for expert, weight in zip(chosen, weights, strict=True):
+        output += weight * feed_forward(config, mlp.experts, row, layer, expert)
+    return output
+
+
+def transform(config, mlp, normed: np.ndarray, layer: int) -> np.ndarray:
+    """The feed-forward part of a block at every position."""
+    one = feed_forward if config.num_experts == 1 else route
+    return np.array([one(config, mlp, row, layer) for row in normed])
+
+
+# -------------------------------------------------------------------- network
 
 
 def embed(network, inputs: np.ndarray) -> np.ndarray:
-    """Look tokens up, or map vectors, and add learned positions."""
-    table = np.asarray(network.embedding, np.float64)
+    """Look tokens up, or map vectors, and add what tells positions apart."""
+    table = plain(network.embedding)
     is_tokens = np.issubdtype(inputs.dtype, np.integer)
     stream = np.array([table[token] if is_tokens else token @ table for token in inputs])
+    if network.config.embedded_positions == "sinusoidal":
+        return stream + np.array([sinusoid(t, table.shape[1]) for t in range(len(stream))])
     if network.position_embedding is not None:
-        stream = stream + np.asarray(network.position_embedding, np.float64)[: len(stream)]
+        stream = stream + plain(network.position_embedding)[: len(stream)]
     return stream
 
 
 def read_out(network, stream: np.ndarray) -> np.ndarray:
-    """Map a residual stream to logits."""
-    scale = np.asarray(network.final_norm.scale, np.float64)
+    """Map a residual stream to what the head reads; the logits of a finite head."""
     if network.unembedding is None:
-        first, last = network.outcome_tokens
-        weight = np.asarray(network.embedding, np.float64)[first:last].T
+        first = network.shape.outcome_token
+        weight = plain(network.embedding)[first : first + network.shape.num_outcomes].T
     else:
-        weight = np.asarray(network.unembedding, np.float64)
-    return np.array([normalise(row, scale) @ weight for row in stream])
+        weight = plain(network.unembedding)
+    outputs = normalise_all(network.final_norm, stream) @ weight
+    bias = plain(network.unembedding_bias)
+    return outputs if bias is None else outputs + bias
+
+
+def run_block(network, layer: int, stream: np.ndarray, scales: SimpleNamespace) -> dict:
+    """One block, its two parts scaled; ``layer`` names the weights."""
+    config, blocks = network.config, network.blocks
+    before = config.norm_place == "pre"
+    seen = normalise_all(blocks.mixer_norm, stream, layer) if before else stream
+    written, *views = attention(config, blocks.mixer, seen, scales.head, layer)
+    middle = stream + scales.mixer * written
+    if not before:
+        middle = normalise_all(blocks.mixer_norm, middle, layer)
+    added, after = np.zeros_like(stream), middle
+    if blocks.mlp is not None:
+        seen = normalise_all(blocks.mlp_norm, middle, layer) if before else middle
+        added = scales.mlp * transform(config, blocks.mlp, seen, layer)
+        after = middle + added
+        if not before:
+            after = normalise_all(blocks.mlp_norm, after, layer)
+    return {
+        "resid_pre": stream,
+        "mixer_out": scales.mixer * written,
+        "resid_mid": middle,
+        "mlp_out": added,
+        "resid_post": after,
+        **dict(zip(("attn_pattern", "queries", "keys", "values"), views, strict=True)),
+    }
 
 
 def trace(
     network,
     inputs: np.ndarray,
     head_scale: np.ndarray | None = None,
-    attn_scale: np.ndarray | None = None,
+    mixer_scale: np.ndarray | None = None,
     mlp_scale: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Everything that a transformer computes on one sequence, by name, layer axis first."""
     config = network.config
-    layers = range(config.num_layers)
-    heads = np.ones((config.num_layers, config.num_heads)) if head_scale is None else head_scale
-    attns = np.ones(config.num_layers) if attn_scale is None else attn_scale
-    mlps = np.ones(config.num_layers) if mlp_scale is None else mlp_scale
-    activation = ACTIVATIONS[config.activation]
+    depth = config.num_layers * config.num_loops
+    heads = np.ones((depth, config.num_heads)) if head_scale is None else head_scale
+    mixers = np.ones(depth) if mixer_scale is None else mixer_scale
+    mlps = np.ones(depth) if mlp_scale is None else mlp_scale
     stream = embed(network, inputs)
     rows: list[dict[str, np.ndarray]] = []
-    for layer in layers:
-        block = block_weights(network, layer)
-        written, pattern, queries, keys, values = attention(block, stream, heads[layer])
-        middle = stream + attns[layer] * written
-        normed = np.array([normalise(row, block.mlp_norm) for row in middle])
-        mlp_out = mlps[layer] * (activation(normed @ block.up + block.up_bias) @ block.down)
-        rows.append(
-            {
-                "resid_pre": stream,
-                "attn_out": attns[layer] * written,
-                "resid_mid": middle,
-                "mlp_out": mlp_out,
-                "resid_post": middle + mlp_out,
-                "attn_pattern": pattern,
-                "queries": queries,
-                "keys": keys,
-                "values": values,
-            }
-        )
-        stream = middle + mlp_out
+    for layer in range(depth):
+        scales = SimpleNamespace(head=heads[layer], mixer=mixers[layer], mlp=mlps[layer])
+        rows.append(run_block(network, layer % config.num_layers, stream, scales))
+        stream = rows[-1]["resid_post"]
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return stacked | {"logits": read_out(network, stream)}

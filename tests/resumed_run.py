@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import jax
-from small_networks import transformer_for
+from small_networks import small_config, transformer_for
 
 import bayescmp as bc
 from bayescmp.models import Bijection
@@ -27,7 +27,7 @@ TRAINING = Training(
 
 def run(path: Path | None, **changes) -> bc.Fit:
     """Train, from the checkpoint if there is one."""
-    network = transformer_for(MODEL, bc.TransformerConfig(1, 1, 4, 6))
+    network = transformer_for(MODEL, small_config(1, 1, 4, 6))
     settings = {"key": jax.random.key(5), "training": TRAINING, "resume": True} | changes
     oracle = bc.derive_oracle(MODEL)
     return bc.fit(network, MODEL, oracle, checkpoint=path, progress=False, **settings)

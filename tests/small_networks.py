@@ -3,6 +3,8 @@
 Weights come from NumPy, and calls are compiled once for each shape: both save much time.
 """
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -10,18 +12,31 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.networks import Transformer, TransformerConfig
+from bayescmp.networks import TaskShape, Transformer, TransformerConfig
 
 INPUT_SIZE, NUM_OUTCOMES, MAX_LENGTH = 6, 4, 7
+SHAPE = TaskShape(INPUT_SIZE, NUM_OUTCOMES, MAX_LENGTH, outcome_token=INPUT_SIZE - NUM_OUTCOMES)
+
+
+def small_config(
+    num_layers: int, num_heads: int, model_size: int, mlp_size: int, **options
+) -> TransformerConfig:
+    """Return the shape of a small transformer."""
+    return TransformerConfig(
+        num_layers=num_layers,
+        num_heads=num_heads,
+        model_size=model_size,
+        mlp_size=mlp_size,
+        **options,
+    )
+
 
 CONFIGS = {
-    "learned positions": TransformerConfig(2, 2, 8, 12, positions="learned", activation="gelu"),
-    "rotary positions": TransformerConfig(2, 3, 12, 9, positions="rotary", activation="silu"),
-    "no positions, tied": TransformerConfig(
-        3, 1, 6, 5, positions="none", activation="relu", tied=True
-    ),
+    "learned positions": small_config(2, 2, 8, 12, positions="learned", activation="gelu"),
+    "rotary positions": small_config(2, 3, 12, 9, positions="rotary", activation="silu"),
+    "no positions, tied": small_config(3, 1, 6, 5, positions="none", activation="relu", tied=True),
 }
-"""Every kind of positions, activation and read-out at least once."""
+"""Three kinds of positions, of activations and both read-outs; test_networks has the others."""
 
 
 def random_like(tree, rng: np.random.Generator, dtype=np.float32):
@@ -38,15 +53,8 @@ def small_transformer(
     config: TransformerConfig, seed: int = 0, dtype=np.float32, max_length: int = MAX_LENGTH
 ) -> Transformer:
     """Build a transformer of six tokens and four outcomes, which are the last four tokens."""
-    shapes = eqx.filter_eval_shape(
-        Transformer,
-        config,
-        input_size=INPUT_SIZE,
-        num_outcomes=NUM_OUTCOMES,
-        max_length=max_length,
-        outcome_offset=INPUT_SIZE - NUM_OUTCOMES,
-        key=jax.random.key(0),
-    )
+    shape = replace(SHAPE, max_length=max_length)
+    shapes = eqx.filter_eval_shape(Transformer, config, shape, key=jax.random.key(0))
     return random_like(shapes, np.random.default_rng(seed), dtype)
 
 

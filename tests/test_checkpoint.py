@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import re
+import shutil
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -15,9 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bayescmp.training.checkpoint import load_checkpoint, read_header, save_checkpoint
+from bayescmp.training.checkpoint import (
+    load_checkpoint,
+    read_arrays,
+    read_header,
+    save_checkpoint,
+)
 
-HEADER = {"step": 7, "model": "coin", "flops": float("nan"), "note": "Zürich"}
+HEADER = {"step": 7, "model": {"type": "coin", "length": 3}, "note": "Zürich"}
 
 
 def example_tree() -> dict:
@@ -66,11 +73,38 @@ def refused(path: Path, message: str) -> None:
 def test_round_trip_keeps_every_bit(saved: Path):
     tree, header = load_checkpoint(saved, like(example_tree()))
     assert_same_bits(tree, example_tree())
-    assert {name: header[name] for name in HEADER if name != "flops"} == {
-        name: value for name, value in HEADER.items() if name != "flops"
-    }
-    assert np.isnan(header["flops"])
-    assert read_header(saved).keys() == header.keys()
+    assert header == {"format": 2, **HEADER}
+    assert read_header(saved) == header
+
+
+def test_arrays_are_read_by_name_without_the_tree(saved: Path):
+    arrays = read_arrays(saved)
+    assert sorted(arrays) == ["halves", "inside.0", "inside.2", "odd.../up", "odd.a/b", "weights"]
+    np.testing.assert_array_equal(arrays["weights"], example_tree()["weights"])
+    assert sorted(read_arrays(saved, "inside.")) == ["0", "2"]
+    assert read_arrays(saved, "none.") == {}
+
+
+@pytest.mark.skipif(shutil.which("unzip") is None, reason="the machine has no unzip")
+def test_people_can_read_the_header(saved: Path):
+    shown = subprocess.run(
+        ["unzip", "-p", saved, "header.json"], capture_output=True, check=True, timeout=60
+    ).stdout.decode()
+    assert json.loads(shown) == {"format": 2, **HEADER}
+    assert '"note": "Zürich"' in shown.splitlines()[-2], "one field a line, letters as they are"
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_header_is_strict_json(tmp_path: Path, number: float):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        save_checkpoint(tmp_path / "none.ckpt", {}, {"flops": number})
+    assert os.listdir(tmp_path) == []
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path: Path):
+    tree = {"a.b": jnp.zeros(1), "a": {"b": jnp.ones(1)}}
+    with pytest.raises(ValueError, match=r"expected arrays of different names, got 'a.b' twice"):
+        save_checkpoint(tmp_path / "none.ckpt", tree, {})
 
 
 def test_saving_twice_replaces_the_file_and_leaves_no_other(saved: Path):
@@ -127,18 +161,18 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path):
     refused(tmp_path, "is damaged or no checkpoint of bayescmp .*directory")
 
 
-@pytest.mark.parametrize("header", ["[1, 2]", '{"format": 99}', "{}", '"text"'])
+@pytest.mark.parametrize("header", ["[1, 2]", '{"format": 1}', '{"format": 99}', "{}", '"text"'])
 def test_another_format_is_refused(tmp_path: Path, header: str):
     path = tmp_path / "other.ckpt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("header.json", header)
-    refused(path, "has another format; expected 1$")
+    refused(path, "has another format; expected 2, got .*; read it with the version of bayescmp")
 
 
 def test_a_header_that_is_no_json_is_refused(tmp_path: Path):
     path = tmp_path / "other.ckpt"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("header.json", "{format: 1}")
+        archive.writestr("header.json", "{format: 2}")
     refused(path, "is damaged or no checkpoint of bayescmp .JSONDecodeError")
 
 
@@ -153,8 +187,8 @@ def test_arrays_that_do_not_fit_are_listed(saved: Path):
     with pytest.raises(ValueError, match="does not fit this network: ") as caught:
         load_checkpoint(saved, wanted)
     told = str(caught.value)
-    assert "['more'] is missing; ['halves'] is not part of it; " in told
-    assert "['weights'] is float32 of shape (3, 4) there and float32 of shape (4, 3) here" in told
+    assert "more is missing; halves is not part of it; " in told
+    assert "weights is float32 of shape (3, 4) there and float32 of shape (4, 3) here" in told
 
 
 def test_another_type_does_not_fit(saved: Path):
@@ -166,7 +200,7 @@ def test_another_type_does_not_fit(saved: Path):
 
 def test_a_long_list_of_misfits_is_cut(saved: Path):
     wanted = {str(number): jax.ShapeDtypeStruct((), jnp.float32) for number in range(9)}
-    with pytest.raises(ValueError, match=r"\['2'\] is missing; and \d+ more$"):
+    with pytest.raises(ValueError, match=r"2 is missing; and \d+ more$"):
         load_checkpoint(saved, wanted)
 
 
@@ -189,8 +223,8 @@ def test_a_pickle_inside_is_never_loaded(tmp_path: Path):
     np.lib.format.write_array(member, np.array([Mark(mark)], dtype=object), allow_pickle=True)
     path = tmp_path / "evil.ckpt"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("header.json", json.dumps({"format": 1}))
-        archive.writestr("['weights'].npy", member.getvalue())
+        archive.writestr("header.json", json.dumps({"format": 2}))
+        archive.writestr("weights.npy", member.getvalue())
     refused(path, "damaged or no checkpoint of bayescmp .*Object arrays cannot be loaded")
     assert not mark.exists()
     member.seek(0)

@@ -68,7 +68,7 @@ def test_help_is_quick_and_imports_nothing_heavy():
 @pytest.mark.parametrize(
     ("args", "named"),
     [
-        ((), "run, report, models, studies, certify"),
+        ((), "run, sweep, report, models, studies, certify"),
         (("run",), "STUDY|PATH"),
         (("walk", "x"), "walk"),
         (("run", "x", "--preset", "huge"), "'huge'"),
@@ -211,6 +211,46 @@ def test_one_folder_takes_one_process_and_survives_ctrl_c(study_path: Path):
     out, error = third.communicate(timeout=120)
     assert third.returncode == 0, error
     assert "report: " in out
+
+
+# --------------------------------------------------------------------- sweep
+
+
+def test_a_sweep_prints_its_table_and_fails_while_a_cell_does(
+    study_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    args = ("sweep", "my_study.py", "--preset", "quick", "--vary", "length=4", "--seeds", "2")
+    study_path.with_name("diverge-1").touch()
+    assert main(args) == 1
+    said = capsys.readouterr()
+    assert said.out.startswith("my_study: 2 cells, results go to runs/my_study-sweep\n")
+    assert "1 of 2" in said.out
+    assert "custom, seed 1, failed: TrainingDivergedError" in said.out
+    assert said.err.splitlines()[-1].startswith("bayescmp: error: 1 of 2 cells are failed")
+    study_path.with_name("diverge-1").unlink()
+    assert main([*args, "--shard", "2/2"]) == 0
+    assert "2 of 2" in capsys.readouterr().out
+    assert Path("runs/my_study-sweep/index.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (("--vary", "lenght=4"), "vary: expected one of length, rungs, got 'lenght'; did you mean"),
+        (("--vary", "length=four"), "vary: expected a whole number for length, got 'four'"),
+        (("--preset", "paper"), "preset: expected one of default, quick, got 'paper'"),
+        (("--shard", "5/4"), "shard: expected I/N with I from 1 to N, got 5/4"),
+        (("--shard", "quarter"), "shard: expected I/N, such as 1/4, got 'quarter'"),
+        (("--workers", "0"), "workers: expected at least 1, got 0"),
+        (("--seeds", "0"), "seeds: expected at least 1, got 0"),
+        (("--out", "."), "and no sweep.json"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_told_in_one_line(
+    study_path: Path, capsys: pytest.CaptureFixture[str], args: tuple[str, ...], named: str
+):
+    assert named in expect_error(capsys, "sweep", "my_study.py", *args)
+    assert not study_path.with_name("calls").exists()
 
 
 # -------------------------------------------------------------------- report

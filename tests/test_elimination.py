@@ -153,22 +153,31 @@ def test_impossible_evidence_has_no_weight_and_no_law(scopes: Scopes):
     assert np.isnan(np.stack(probs)).all()
 
 
-def test_batched_equals_looped():
-    scopes, sizes = grid(2, 3), (2, 3, 2, 2, 1, 3)
+@pytest.mark.parametrize("at_once", [3, 128])
+def test_batched_equals_looped(at_once: int, monkeypatch: pytest.MonkeyPatch):
+    """In one part, and in parts of which the last is not full; under one vmap and under two."""
+    monkeypatch.setattr("bayescmp.exact.graphs.many_settings.AT_ONCE", at_once)
+    scopes, sizes = cycle(3), (2, 3, 2)
     rng = np.random.default_rng(2)
     batch = [random_tables(rng, scopes, sizes, impossible=0.1, observed=(1,)) for _ in range(4)]
     plan = plan_elimination(scopes, sizes)
+    solve = partial(marginals, plan, scopes)
     with jax.enable_x64(True):
-        solve = jax.jit(partial(marginals, plan, scopes))
-        looped = [solve(*map(device, tables)) for tables in batch]
-        stacked = jax.tree.map(
+        compiled = jax.jit(solve)
+        looped = [compiled(*map(device, tables)) for tables in batch]
+        tables, evidence = jax.tree.map(
             lambda *parts: jnp.stack(parts), *(tuple(map(device, tables)) for tables in batch)
         )
-        log_totals, probs = jax.vmap(partial(marginals, plan, scopes))(*stacked)
+        log_totals, probs = jax.jit(jax.vmap(solve))(tables, evidence)
+        # All evidence with all tables: what the inner vmap shares, the outer one does not.
+        crossed = jax.jit(jax.vmap(jax.vmap(solve, (0, None)), (None, 0)))
+        all_totals, all_probs = crossed(tables, evidence)
     for row, (log_total, row_probs) in enumerate(looped):
         np.testing.assert_allclose(log_totals[row], log_total, rtol=0, atol=TOLERANCE)
-        for prob, row_prob in zip(probs, row_probs, strict=True):
+        np.testing.assert_allclose(all_totals[row, row], log_total, rtol=0, atol=TOLERANCE)
+        for prob, all_prob, row_prob in zip(probs, all_probs, row_probs, strict=True):
             np.testing.assert_allclose(prob[row], row_prob, rtol=0, atol=TOLERANCE)
+            np.testing.assert_allclose(all_prob[row, row], row_prob, rtol=0, atol=TOLERANCE)
 
 
 def test_derivatives_of_two_orders_equal_finite_differences():
@@ -179,6 +188,7 @@ def test_derivatives_of_two_orders_equal_finite_differences():
     with jax.enable_x64(True):
         rest = device(log_potentials[1:])
 
+        @jax.jit
         def log_total(potential: jax.Array) -> jax.Array:
             return log_partition(plan, scopes, device(log_tables), (potential, *rest))
 
@@ -191,6 +201,12 @@ def test_derivatives_of_two_orders_equal_finite_differences():
         grad = jax.grad(log_total)
         curvature = [(grad(point + m) - grad(point - m)) / (2 * step) for m in moves]
         np.testing.assert_allclose(jax.hessian(log_total)(point), curvature, rtol=0, atol=1e-9)
+
+        def law(potential: jax.Array) -> jax.Array:
+            return marginals(plan, scopes, device(log_tables), (potential, *rest))[1][0]
+
+        # Probabilities are first derivatives, so their derivatives are second ones.
+        np.testing.assert_allclose(jax.jacobian(law)(point), curvature, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("axis", [0, 1, (0, 1), (1,)])

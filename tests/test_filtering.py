@@ -231,12 +231,13 @@ def test_impossible_evidence(filter_, impossible_at):
     """The law is NaN and the evidence minus infinity from there on, and not before."""
     chain = draw_chain(9, 3, 5, 0.0, varies=False)
     chain.likelihood[impossible_at] = 0.0
-    law, evidence = filter_(*chain.logs(np.float32))
+    # The shapes of "dense", so that nothing is compiled again.
+    law, evidence = jax.jit(filter_)(*chain.logs(np.float32))
     assert np.isnan(law[impossible_at:]).all()
     assert np.isneginf(evidence[impossible_at:]).all()
     assert np.isfinite(law[:impossible_at]).all()
     assert np.isfinite(evidence[:impossible_at]).all()
-    found = smooth(*chain.logs(np.float32))
+    found = jax.jit(smooth)(*chain.logs(np.float32))
     assert np.isnan(found.log_smoothed).all()
     assert np.isnan(found.log_pairwise).all()
     assert np.isneginf(found.log_evidence)
@@ -336,7 +337,8 @@ def test_gradients_are_those_of_the_sum_in_logs(name):
         # Raising every log likelihood at one position by h raises the log evidence by h, and
         # at a masked position by nothing.
         mask = jnp.array([True, True, False, True, True])
-        slope = jax.grad(lambda x: forward_filter(*logs[:2], x, mask=mask)[1][-1])(logs[2])
+        evidence = jax.jit(jax.grad(lambda x: forward_filter(*logs[:2], x, mask=mask)[1][-1]))
+        slope = evidence(logs[2])
         np.testing.assert_allclose(slope.sum(axis=1), mask, rtol=EXACT)
 
 

@@ -66,8 +66,8 @@ def test_without_head_removes_that_head_alone():
             changes = network.no_interventions.without_head(layer, head)
             # The head's rows of the output projection are all that lets it write.
             rows = slice(4 * head, 4 * head + 4)
-            out = network.blocks.attention.out.at[layer, rows].set(0.0)
-            cut = eqx.tree_at(lambda net: net.blocks.attention.out, network, out)
+            out = network.blocks.mixer.out.at[layer, rows].set(0.0)
+            cut = eqx.tree_at(lambda net: net.blocks.mixer.out, network, out)
             changed = answer(network, tokens, changes)
             np.testing.assert_allclose(changed, answer(cut, tokens), **FLOAT32)
             assert np.abs(changed - answer(network, tokens)).max() > 1e-2
@@ -82,11 +82,9 @@ def test_without_layer_skips_that_block(config: TransformerConfig):
         fields = trace_fields(network, tokens, changes)
         np.testing.assert_array_equal(fields["resid_pre"][layer], fields["resid_post"][layer])
         # A block whose two output matrices are zero adds nothing either.
-        outputs = (network.blocks.attention.out, network.blocks.mlp.down)
+        outputs = (network.blocks.mixer.out, network.blocks.mlp.down)
         zeroed = tuple(matrix.at[layer].set(0.0) for matrix in outputs)
-        cut = eqx.tree_at(
-            lambda net: (net.blocks.attention.out, net.blocks.mlp.down), network, zeroed
-        )
+        cut = eqx.tree_at(lambda net: (net.blocks.mixer.out, net.blocks.mlp.down), network, zeroed)
         np.testing.assert_allclose(fields["logits"], answer(cut, tokens), **FLOAT32)
 
 
@@ -135,5 +133,5 @@ def test_parts_that_do_not_exist_are_refused(change, message: str):
 @pytest.mark.parametrize(("num_layers", "num_heads"), [(2, 1), (1, 2), (3, 2)])
 def test_interventions_on_another_shape_are_refused(num_layers: int, num_heads: int):
     network = small_transformer(CONFIGS["learned positions"])  # 2 blocks of 2 heads
-    with pytest.raises(ValueError, match=r"^interventions: expected head_scale, attn_scale"):
+    with pytest.raises(ValueError, match=r"^interventions: expected head_scale, mixer_scale"):
         network(small_tokens(3), Interventions.identity(num_layers, num_heads))

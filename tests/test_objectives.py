@@ -120,7 +120,7 @@ def test_the_uniform_answer_loses_the_log_of_the_number_of_outcomes():
         losses = losses_of(network, model, objective, batch)
         np.testing.assert_allclose(losses.loss, 4 * np.log(3.0), rtol=1e-6)
         np.testing.assert_allclose(losses.excess, 4 * np.log(3.0) - floor, rtol=1e-6)
-        assert losses.num_questions == 4
+        assert losses.weight == 4
 
 
 def test_the_exact_answer_has_no_excess_and_loses_the_entropy():
@@ -180,7 +180,7 @@ def test_questions_that_do_not_count_are_left_out():
         whole = losses_of(network, model, objective, masked)
         np.testing.assert_allclose(whole.loss, parts[0].loss + parts[1].loss, rtol=1e-6)
         np.testing.assert_allclose(whole.excess, parts[0].excess + parts[1].excess, rtol=1e-5)
-        assert whole.num_questions == 2
+        assert whole.weight == 2
 
 
 def test_without_an_oracle_the_excess_is_unknown():

@@ -6,6 +6,7 @@ from functools import cache
 import cases
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES
@@ -14,6 +15,8 @@ import bayescmp as bc
 from bayescmp.certification import count_deviation
 
 NUM_JUDGED = 8
+NUM_WIDE = 64
+"""Sequences that are answered in float64; all are answered in float32."""
 EXACT = 1e-10
 """Relative error of exact work in float64: some thousand operations of 2e-16 each."""
 
@@ -22,7 +25,7 @@ every_model = pytest.mark.parametrize("name", CASES)
 
 @dataclass(frozen=True)
 class Answers:
-    """What one compiled call returns for a case, in float64."""
+    """What compiled calls return for a case, in float64 but for the last two fields."""
 
     oracle: bc.Oracle
     batch: bc.Batch
@@ -31,6 +34,10 @@ class Answers:
     log_evidence: np.ndarray
     window_one: np.ndarray
     window_whole: np.ndarray
+    narrow: bc.Reference
+    """Of all sequences in float32."""
+    num_traces: int
+    """How often the oracle was traced for two batches in float32."""
 
 
 @eqx.filter_jit
@@ -44,17 +51,38 @@ def refer(oracle: bc.Oracle, batch: bc.Batch) -> bc.Reference:
     return oracle(batch)
 
 
+def refer_wide(oracle: bc.Oracle, batch: bc.Batch) -> bc.Reference:
+    """Answer as many sequences as ``answers`` does, so that nothing is compiled again."""
+    with jax.enable_x64(True):
+        return answer(oracle, widen(batch))[0]
+
+
 def widen(batch: bc.Batch) -> bc.Batch:
     """Return the batch with the same real numbers in 64 bits."""
     return jax.tree.map(lambda x: x.astype(float) if x.dtype.kind == "f" else x, batch)
 
 
+def answer_narrowly(oracle: bc.Oracle, batch: bc.Batch) -> tuple[bc.Reference, int]:
+    """Answer two batches in 32 bits, and count how often the oracle is traced for that."""
+    traces = []
+
+    @eqx.filter_jit
+    def narrow(oracle: bc.Oracle, batch: bc.Batch) -> bc.Reference:
+        traces.append(batch)
+        return oracle(batch)
+
+    reference = narrow(oracle, batch)
+    narrow(oracle, jax.tree.map(lambda x: x[::-1], batch))
+    return reference, len(traces)
+
+
 @cache
 def answers(name: str) -> Answers:
-    batch = cases.draw(name)
+    batch = cases.first(name, NUM_WIDE)
     oracle = bc.derive_oracle(cases.build(name))
     with jax.enable_x64(True):
         reference, one, whole = answer(oracle, widen(batch))
+    narrow, num_traces = answer_narrowly(oracle, cases.draw(name))
     return Answers(
         oracle=oracle,
         batch=batch,
@@ -63,6 +91,8 @@ def answers(name: str) -> Answers:
         log_evidence=np.asarray(reference.log_evidence),
         window_one=np.asarray(one),
         window_whole=np.asarray(whole),
+        narrow=narrow,
+        num_traces=num_traces,
     )
 
 
@@ -96,7 +126,7 @@ def test_oracle_equals_judge(name):
         np.testing.assert_allclose(found.log_evidence[sequence], log_evidence, rtol=EXACT)
 
 
-@pytest.mark.parametrize("name", [n for n in CASES if n.startswith(("bij", "hidden_markov_3"))])
+@pytest.mark.parametrize("name", ["bijection_3", "hidden_markov_3x2"])
 def test_certify_passes(name):
     result = bc.certify(cases.build(name), num_sequences=16)
     assert result.passed, str(result)
@@ -104,16 +134,13 @@ def test_certify_passes(name):
     assert "passed" in str(result)
 
 
-@pytest.mark.parametrize("name", ["coin_flat", "coin_skewed"])
-def test_certify_passes_where_the_judge_needs_quadrature(name):
-    result = bc.certify(cases.build(name), num_sequences=16)
+def test_certify_passes_where_the_judge_needs_quadrature():
+    result = bc.certify(cases.build("coin_skewed"), num_sequences=16)
     assert result.passed, str(result)
-    assert result.judge == f"enumeration of {64 * 2 ** cases.build(name).length:,} settings"
+    assert result.judge == f"enumeration of {64 * 2**4:,} settings"
 
 
-@pytest.mark.parametrize(
-    ("name", "judge"), [("urns", "enumeration"), ("chain", "enumeration"), ("deck", "drawn")]
-)
+@pytest.mark.parametrize(("name", "judge"), [("urns", "enumeration"), ("deck", "drawn")])
 def test_certify_finds_a_judge_of_another_kind(name, judge):
     result = bc.certify(cases.build(name), num_sequences=16)
     assert result.passed, str(result)
@@ -121,10 +148,9 @@ def test_certify_finds_a_judge_of_another_kind(name, judge):
 
 
 def test_counts_of_drawn_outcomes_notice_another_law():
-    found = answers("deck")
-    outcomes = np.asarray(found.batch.outcomes)
-    assert count_deviation(found.law, outcomes, revealed=True) < 5.0
-    assert count_deviation(np.full_like(found.law, 0.25), outcomes, revealed=True) > 5.0
+    law, outcomes = narrow_law("deck"), np.asarray(cases.draw("deck").outcomes)
+    assert count_deviation(law, outcomes, revealed=True) < 5.0
+    assert count_deviation(np.full_like(law, 0.25), outcomes, revealed=True) > 5.0
 
 
 @pytest.mark.parametrize("name", ["coin_flat", "coin_skewed", "urns", "chain", "deck"])
@@ -137,18 +163,22 @@ def test_evidence_is_the_product_of_predictives(name):
 
 @every_model
 def test_drawn_frequencies_agree_with_the_answers(name):
-    assert excess_deviation(answers(name).law, answers(name)) <= 0.0
+    assert excess_deviation(narrow_law(name), name) <= 0.0
 
 
 def test_frequencies_of_another_law_are_noticed():
     """The test above fires: uniform guesses are rejected wherever learning is possible."""
     for name in ("bijection_4_whole", "hidden_markov_3x2", "coin_skewed", "urns", "chain"):
-        found = answers(name)
-        uniform = np.full_like(found.law, 1.0 / found.law.shape[-1])
-        assert excess_deviation(uniform, found) > 0.0, name
+        law = narrow_law(name)
+        assert excess_deviation(np.full_like(law, 1.0 / law.shape[-1]), name) > 0.0, name
 
 
-def excess_deviation(law: np.ndarray, found: Answers) -> float:
+def narrow_law(name: str) -> np.ndarray:
+    """Return the predictives of all sequences; 32 bits are enough to count draws."""
+    return np.exp(np.asarray(answers(name).narrow.log_predictive, np.float64))
+
+
+def excess_deviation(law: np.ndarray, name: str) -> float:
     """Return by how much drawn outcomes deviate from a law beyond five standard errors.
 
     At each position and outcome the sum of ``1[drawn] - p`` has mean zero and variance
@@ -156,9 +186,9 @@ def excess_deviation(law: np.ndarray, found: Answers) -> float:
     predictive. Bernstein's inequality adds 25 / 3 to five standard errors, for outcomes
     too rare to be normal.
     """
-    drawn = np.eye(law.shape[-1])[np.asarray(found.batch.outcomes)]
+    drawn = np.eye(law.shape[-1])[np.asarray(cases.draw(name).outcomes)]
     worst = -np.inf
-    for weight in (np.ones_like(law), found.law):
+    for weight in (np.ones_like(law), narrow_law(name)):
         total = np.sum(weight * (drawn - law), axis=0)
         error = np.sqrt(np.sum(weight**2 * law * (1.0 - law), axis=0))
         worst = max(worst, float(np.max(np.abs(total) - 5.0 * error - 25.0 / 3.0)))
@@ -169,9 +199,8 @@ def excess_deviation(law: np.ndarray, found: Answers) -> float:
 def test_batched_equals_looped(name):
     found = answers(name)
     with jax.enable_x64(True):
-        batch = widen(found.batch)
         for sequence in range(3):
-            example = jax.tree.map(lambda x, i=sequence: x[i], batch)
+            example = jax.tree.map(lambda x, i=sequence: x[i], widen(found.batch))
             single = refer(found.oracle, example)
             assert single.log_evidence.shape == (cases.build(name).length,)
             for one, many in zip(
@@ -184,15 +213,13 @@ def test_batched_equals_looped(name):
 def test_the_future_changes_no_answer(name):
     """Replace all that question ``t`` must not know by another sequence's, for every ``t``."""
     found = answers(name)
-    with jax.enable_x64(True):
-        batch = jax.tree.map(lambda x: x[:64], widen(found.batch))
-        for now in range(cases.build(name).length - 1):
-            # Some of these mixtures are impossible; compiled oracles answer up to there.
-            mixed = mix(cases.build(name), batch, now)
-            law = np.exp(np.asarray(refer(found.oracle, mixed).log_predictive))
-            np.testing.assert_allclose(
-                law[:, : now + 1], found.law[:64, : now + 1], rtol=EXACT, atol=1e-14
-            )
+    for now in range(cases.build(name).length - 1):
+        # Some of these mixtures are impossible; compiled oracles answer up to there.
+        mixed = mix(cases.build(name), found.batch, now)
+        law = np.exp(np.asarray(refer_wide(found.oracle, mixed).log_predictive))
+        np.testing.assert_allclose(
+            law[:, : now + 1], found.law[:, : now + 1], rtol=EXACT, atol=1e-14
+        )
 
 
 def mix(model: bc.AbstractGenerativeModel, batch: bc.Batch, now: int) -> bc.Batch:
@@ -204,6 +231,30 @@ def mix(model: bc.AbstractGenerativeModel, batch: bc.Batch, now: int) -> bc.Batc
         shown[site.name] = swap(shown[site.name], now + 1)
     parts = (shown, swap(batch.outcomes, now))
     return eqx.tree_at(lambda b: (b.shown, b.outcomes), batch, parts)
+
+
+@every_model
+def test_padded_sequences_answer_as_their_prefixes(name):
+    """Lengths of all sizes, with values after the end that no site can take."""
+    found, model = answers(name), cases.build(name)
+    lengths = 1 + np.arange(NUM_WIDE) % model.length
+    there = np.arange(model.length) < lengths[:, None]
+    sites = {**model.engine_sites(found.batch), **found.batch.latents}
+    for site in (*model.layout.query, model.layout.outcome):
+        values = np.array(sites[site.name])
+        values[~there] = np.nan if values.dtype.kind == "f" else -9
+        sites[site.name] = jnp.asarray(values)
+    batch = model.batch_from_sites(sites, lengths=lengths)
+    np.testing.assert_array_equal(batch.supervised, there)
+    reference = refer_wide(found.oracle, batch)
+    for padded, whole in zip(
+        jax.tree.leaves(reference), jax.tree.leaves(found.reference), strict=True
+    ):
+        np.testing.assert_allclose(
+            np.asarray(padded)[there], np.asarray(whole)[there], rtol=EXACT, atol=1e-14
+        )
+        last = np.asarray(padded)[np.arange(NUM_WIDE), lengths - 1]
+        np.testing.assert_array_equal(np.asarray(padded)[:, -1], last)
 
 
 @every_model
@@ -221,8 +272,7 @@ def test_order_does_not_matter_where_the_model_is_exchangeable(name):
     shuffled = eqx.tree_at(
         lambda b: (b.shown, b.outcomes), found.batch, (shown, found.batch.outcomes[:, order])
     )
-    with jax.enable_x64(True):
-        last = np.asarray(refer(found.oracle, widen(shuffled)).log_evidence)[:, -1]
+    last = np.asarray(refer_wide(found.oracle, shuffled).log_evidence)[:, -1]
     np.testing.assert_allclose(last, found.log_evidence[:, -1], rtol=EXACT)
 
 
@@ -236,24 +286,15 @@ def test_order_matters_elsewhere(name):
     }
     parts = (backwards, found.batch.outcomes[:, ::-1])
     batch = eqx.tree_at(lambda b: (b.shown, b.outcomes), found.batch, parts)
-    with jax.enable_x64(True):
-        log_evidence = np.asarray(refer(found.oracle, widen(batch)).log_evidence)
+    log_evidence = np.asarray(refer_wide(found.oracle, batch).log_evidence)
     assert np.max(np.abs(log_evidence[:, 1] - found.log_evidence[:, 1])) > 0.1
 
 
 @every_model
 def test_float32_agrees_with_float64_and_is_traced_once(name):
     found = answers(name)
-    traces = []
-
-    @eqx.filter_jit
-    def narrow(oracle: bc.Oracle, batch: bc.Batch) -> bc.Reference:
-        traces.append(name)
-        return oracle(batch)
-
-    reference = narrow(found.oracle, found.batch)
-    narrow(found.oracle, jax.tree.map(lambda x: x[::-1], found.batch))
-    assert len(traces) == 1
+    assert found.num_traces == 1
+    reference = jax.tree.map(lambda x: x[:NUM_WIDE], found.narrow)
     assert reference.log_predictive.dtype == np.float32
     # Log probabilities of whole sequences are added and subtracted, each rounded to eps.
     # The logs of matrix entries enter at every step of a path.
@@ -267,9 +308,9 @@ def test_float32_agrees_with_float64_and_is_traced_once(name):
     assert np.abs(reference.log_evidence - found.log_evidence).max() <= tolerance
 
 
-@pytest.mark.parametrize("name", ["coin_flat", "urns"])
-def test_any_number_of_batch_axes(name):
-    found = answers(name)
+def test_any_number_of_batch_axes():
+    """For the urns, ``test_sequences_in_parts_equal_all_at_once`` has two axes too."""
+    found = answers("coin_flat")
     batch = jax.tree.map(lambda x: x[:6].reshape(2, 3, *x.shape[1:]), found.batch)
     law = np.exp(np.asarray(refer(found.oracle, batch).log_predictive))
     assert law.shape == (2, 3, *found.law.shape[1:])

@@ -191,6 +191,27 @@ def test_a_run_is_judged_validated_and_saved(study: Study, tmp_path: Path):
     }
 
 
+def test_some_of_the_seeds_keep_their_numbers(study: Study, tmp_path: Path):
+    config = study.configure("default")
+    workspace = Workspace(tmp_path / "out", seeds=(1, 3))
+    tree = run_study(study, config=config, key=study_key(config), workspace=workspace, pages=False)
+    assert tree["divergence/mean_kl"]["seed"].to_numpy().tolist() == [1, 3]
+    assert read_attribute(tree, "/", "seeds") == [1, 3]
+    assert not (tmp_path / "out" / "report.html").exists()
+    record = make_record(study, config, study_key(config), (1, 3))
+    assert (record.seeds, record.seed_indices) == (2, (1, 3))
+    more = dataclasses.replace(config, seeds=9)
+    assert make_record(study, more, study_key(more), (1, 3)) == dataclasses.replace(
+        record, preset=study.preset_of(more)
+    )
+    deaf = dataclasses.replace(
+        study,
+        run=lambda config, *, key, workspace: study.run(config, key=key, workspace=Workspace()),
+    )
+    with pytest.raises(ValueError, match=r"expected 1 seed.* got 5 in /network"):
+        run_study(deaf, config=config, key=study_key(config), workspace=Workspace(seeds=(1,)))
+
+
 def test_a_run_without_a_folder_writes_nothing(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

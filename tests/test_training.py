@@ -9,20 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType, Mesh
+from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float
-from small_networks import Table, transformer_for
+from small_networks import Table, small_config, transformer_for
 
 import bayescmp as bc
 from bayescmp.models import Bijection, beta_bernoulli
 from bayescmp.training import TrainingDivergedError, steps
-from bayescmp.training.devices import BATCH_AXIS, batch_mesh
+from bayescmp.training.gradients import Gradients, add_over_devices, sum_gradients
 from bayescmp.training.loop import Training, fit
+from bayescmp.training.mesh import BATCH_AXIS, SEED_AXIS, share_work, training_mesh
+from bayescmp.training.problem import pose
 from bayescmp.training.settings import choose_objective
 
 MODEL = Bijection(3)
 ORACLE = bc.derive_oracle(MODEL)
-SMALL = bc.TransformerConfig(1, 1, 4, 6)
+SMALL = small_config(1, 1, 4, 6)
 FEW = Training(num_steps=12, batch_size=8, chunk_size=6)
 
 
@@ -82,48 +84,82 @@ class HalfAsked(Bijection):
         return eqx.tree_at(lambda b: b.supervised, batch, batch.outcomes == 0)
 
 
-def problem_on(num_devices: int, model: Bijection) -> steps.Problem:
-    mesh = Mesh(np.array(jax.devices()[:num_devices]), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
-    static = eqx.partition(Table.zeros(model), eqx.is_inexact_array)[1]
-    return steps.Problem(
-        model=model,
-        oracle=bc.derive_oracle(model),
-        objective="sampled",
-        optimiser=bc.AdamW(),
+def gradients_on(num_devices: int, model: Bijection, table: Array) -> Gradients:
+    """Return the sums of a batch of eight, spread over some devices."""
+    training = Training(
         num_steps=1,
-        static=static,
         batch_size=8,
-        mesh=mesh,
+        optimiser=bc.AdamW(),
+        objective="sampled",
+        num_devices=num_devices,
     )
+    problem, params = pose([Table(table)], model, bc.derive_oracle(model), training)
+
+    def of_device(params: Table, key: bc.Key) -> Gradients:
+        first = jax.tree.map(lambda leaf: leaf[0], params)
+        return add_over_devices(sum_gradients(problem, first, jnp.int32(0), key=key, spread=True))
+
+    mapped = jax.shard_map(
+        of_device, mesh=problem.mesh, in_specs=P(), out_specs=P(), check_vma=False
+    )
+    return jax.jit(mapped)(params, jax.random.key(0))
 
 
 def test_batch_loss_and_gradient_do_not_depend_on_the_number_of_devices():
     assert jax.device_count() == 2
-    model = HalfAsked(3)
-    keys = jax.random.split(jax.random.key(0), 8)
     table = jnp.asarray(np.random.default_rng(0).normal(size=(6, 3)), jnp.float32)
-    answers = []
-    for num_devices in (1, 2):
-        problem = problem_on(num_devices, model)
-        answers.append(jax.jit(steps.sharded_gradients(problem))(Table(table), keys))
-    # Another batch, or halves weighted alike whatever they ask, would differ by about 0.1.
-    for one, two in zip(jax.tree.leaves(answers[0]), jax.tree.leaves(answers[1]), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    one, two = (gradients_on(num_devices, HalfAsked(3), table) for num_devices in (1, 2))
+    assert 0 < float(one[1].weight) < 16, "some of the 8 * 2 questions count"
+    # Another batch, or a missing half, would differ by about 0.1.
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-6)
 
 
-def test_training_on_two_devices_equals_training_on_one(monkeypatch: pytest.MonkeyPatch):
+def test_training_on_two_devices_equals_training_on_one():
     two = fit_small()
-    one_mesh = Mesh(np.array(jax.devices()[:1]), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
-    monkeypatch.setattr("bayescmp.training.loop.batch_mesh", lambda batch_size: one_mesh)
-    one = fit_small()
+    one = fit_small(training=dataclasses.replace(FEW, num_devices=1))
     assert (one.num_devices, two.num_devices) == (1, 2)
     np.testing.assert_allclose(one.loss, two.loss, rtol=1e-4)
-    assert one.flops_per_step == pytest.approx(two.flops_per_step, rel=0.3)
+    assert one.flops_per_step == two.flops_per_step
 
 
-@pytest.mark.parametrize(("batch_size", "num_devices"), [(8, 2), (7, 1), (1, 1)])
-def test_a_mesh_has_as_many_devices_as_divide_the_batch(batch_size: int, num_devices: int):
-    assert batch_mesh(batch_size).size == num_devices
+@pytest.mark.parametrize(
+    ("num_seeds", "batch_size", "num_devices", "shape"),
+    [
+        (1, 8, 1, (1, 1)),
+        (1, 8, 2, (1, 2)),
+        (1, 7, 2, None),
+        (2, 7, 2, (2, 1)),
+        (4, 8, 2, (2, 1)),
+        (3, 8, 2, (1, 2)),
+        (2, 8, 8, (2, 4)),
+        (6, 8, 8, (2, 4)),
+        (6, 6, 8, None),
+        (16, 1, 8, (8, 1)),
+    ],
+)
+def test_work_is_shared_by_seeds_first(num_seeds, batch_size, num_devices, shape):
+    assert share_work(num_seeds, batch_size, num_devices) == shape
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "batch_size", "rows", "columns"), [(1, 8, 1, 2), (4, 7, 2, 1), (3, 7, 1, 1)]
+)
+def test_a_mesh_takes_as_many_devices_as_can_share_the_work(
+    num_seeds: int, batch_size: int, rows: int, columns: int
+):
+    mesh = training_mesh(num_seeds, batch_size)
+    assert dict(mesh.shape) == {SEED_AXIS: rows, BATCH_AXIS: columns}
+
+
+def test_devices_that_are_not_there_or_cannot_share_a_batch_are_refused():
+    with pytest.raises(ValueError, match=r"^num_devices: expected at most 2, .* got 3$"):
+        fit_small(training=dataclasses.replace(FEW, num_devices=3))
+    with pytest.raises(ValueError, match=r"^num_devices: expected .* share 7 sequences .* got 2;"):
+        fit_small(training=dataclasses.replace(FEW, batch_size=7, num_devices=2))
+    halves = dataclasses.replace(FEW, batch_size=6, accumulate=2, num_devices=2)
+    with pytest.raises(ValueError, match=r"share 3 sequences at once of each seed \(seeds: 1\)"):
+        fit_small(training=halves)
 
 
 def test_arrays_may_lie_on_any_device():
@@ -141,7 +177,7 @@ def test_learns_a_coin():
     length = 4
     model = beta_bernoulli(length)
     oracle = bc.derive_oracle(model)
-    network = transformer_for(model, bc.TransformerConfig(1, 2, 8, 16))
+    network = transformer_for(model, small_config(1, 2, 8, 16))
     training = Training(num_steps=400, batch_size=32, optimiser=bc.Muon(learning_rate=1e-2))
     result = fit(network, model, oracle, key=jax.random.key(0), training=training, progress=False)
     assert result.objective == "rao_blackwell"
@@ -166,6 +202,8 @@ def test_what_a_fit_tells():
     # The loss is the excess above the floor: the mean of log 3 and log 2.
     np.testing.assert_allclose(result.loss - result.excess, np.log(6.0) / 2, rtol=1e-5)
     assert result.tokens_per_step == 8 * 3
+    assert (result.sequences_per_step, result.num_steps) == (8, 12)
+    assert result.averaged is None
     assert result.num_parameters == sum(leaf.size for leaf in jax.tree.leaves(result.network))
     assert result.seconds > 0
     assert np.isfinite(result.flops_per_step)
@@ -247,7 +285,11 @@ def test_a_loss_that_is_not_finite_stops_training_and_says_what_to_try():
     assert "\n" not in told
     result = fit_small(training=wild, throw=False)
     assert result.outcome == "diverged"
-    assert result.loss.shape == (6,), "nothing is trained after the first chunk"
+    assert not np.isfinite(result.loss[-1]), "the history ends where it went wrong"
+    assert np.isfinite(result.loss[:-1]).all()
+    assert result.num_steps == result.loss.size < 6
+    for leaf in jax.tree.leaves(result.network):
+        assert np.isfinite(leaf).all(), "the last good weights"
 
 
 def test_a_weight_that_is_not_finite_stops_training_before_it_is_saved(tmp_path):
@@ -262,7 +304,19 @@ def test_a_weight_that_is_not_finite_stops_training_before_it_is_saved(tmp_path)
 # --------------------------------------------------------------------- errors
 
 
-@pytest.mark.parametrize("name", ["num_steps", "batch_size", "chunk_size", "checkpoint_every"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "num_steps",
+        "batch_size",
+        "chunk_size",
+        "checkpoint_every",
+        "accumulate",
+        "horizon",
+        "seeds_at_once",
+        "num_devices",
+    ],
+)
 def test_sizes_of_zero_are_refused(name: str):
     with pytest.raises(ValueError, match=f"^{name}: expected at least 1, got 0$"):
         Training(**{name: 0})

@@ -14,6 +14,7 @@ from small_networks import (
     MAX_LENGTH,
     NUM_OUTCOMES,
     answer,
+    small_config,
     small_tokens,
     small_transformer,
     trace_fields,
@@ -22,13 +23,14 @@ from small_networks import (
 import bayescmp as bc
 from bayescmp.models import Bijection
 from bayescmp.networks import (
+    TaskShape,
     Transformer,
     TransformerConfig,
     check_answers,
     count_parameters,
     logits_at,
 )
-from bayescmp.networks.attention import causal_softmax, rotate
+from bayescmp.networks.positions import rotate
 
 EVERY_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 # Sums of about a dozen terms of size one, through three blocks: some ten roundings of 6e-8.
@@ -135,7 +137,7 @@ def test_trace_has_these_fields_and_shapes():
     stream, heads = (2, 5, 12), (2, 3, 5, 4)
     assert {name: getattr(trace, name).shape for name in trace.__dataclass_fields__} == {
         "resid_pre": stream,
-        "attn_out": stream,
+        "mixer_out": stream,
         "resid_mid": stream,
         "mlp_out": stream,
         "resid_post": stream,
@@ -157,7 +159,7 @@ def test_trace_hangs_together_and_ends_in_the_plain_answer(config: TransformerCo
     read_out = jax.jit(lambda stream: network.read_out(stream))
     np.testing.assert_allclose(trace.logits, read_out(trace.resid_post[-1]), **FLOAT32)
     np.testing.assert_array_equal(trace.resid_post[:-1], trace.resid_pre[1:])
-    np.testing.assert_array_equal(trace.resid_pre + trace.attn_out, trace.resid_mid)
+    np.testing.assert_array_equal(trace.resid_pre + trace.mixer_out, trace.resid_mid)
     np.testing.assert_array_equal(trace.resid_mid + trace.mlp_out, trace.resid_post)
     np.testing.assert_allclose(trace.attn_pattern.sum(-1), 1.0, rtol=1e-6)
     assert (np.triu(trace.attn_pattern, 1) == 0).all()
@@ -169,15 +171,16 @@ def test_a_trace_that_nobody_reads_costs_nothing():
 
     def bare(network: Transformer, tokens: jax.Array) -> jax.Array:
         """The same products without trace, interventions or scan."""
-        stream = network._embed(tokens)
+        stream = network.embed(tokens)
         for layer in range(network.config.num_layers):
             block = jax.tree.map(lambda leaf, layer=layer: leaf[layer], network.blocks)
-            normed = block.attn_norm(stream).reshape(-1, stream.shape[-1])
-            joined = jnp.moveaxis(block.attention.qkv, 0, 1).reshape(stream.shape[-1], -1)
-            heads = (normed @ joined).reshape(*stream.shape[:-1], 3, block.attention.num_heads, -1)
-            queries, keys, values = jnp.moveaxis(heads, (-3, -2), (0, -3))
-            mixed = jnp.moveaxis(causal_softmax(queries, keys) @ values, -3, -2)
-            written = mixed.reshape(normed.shape) @ block.attention.out
+            normed = block.mixer_norm(stream).reshape(-1, stream.shape[-1])
+            mixer = block.mixer
+            joined = jnp.concatenate([mixer.query, mixer.key, mixer.value], axis=-1)
+            heads = (normed @ joined).reshape(*stream.shape[:-1], 3 * mixer.num_heads, -1)
+            queries, keys, values = jnp.split(jnp.moveaxis(heads, -2, -3), 3, axis=-3)
+            mixed = jnp.moveaxis(mixer.attend(queries, keys) @ values, -3, -2)
+            written = mixed.reshape(normed.shape) @ mixer.out
             stream = stream + written.reshape(stream.shape)
             stream = stream + block.mlp(block.mlp_norm(stream))
         return network.read_out(stream)
@@ -206,7 +209,7 @@ def test_without_positions_the_order_of_the_past_does_not_matter():
     tokens, shuffled = jnp.array([1, 4, 0, 2, 5]), jnp.array([2, 1, 4, 0, 5])
     change = {}
     for positions in ("none", "rotary", "learned"):
-        config = TransformerConfig(1, 2, 8, 12, positions=positions)
+        config = small_config(1, 2, 8, 12, positions=positions)
         network = small_transformer(config)
         last, same = answer(network, tokens)[-1], answer(network, shuffled)[-1]
         change[positions] = float(np.abs(last - same).max())
@@ -262,12 +265,12 @@ def test_a_tied_read_out_is_the_embedding_of_the_outcomes():
 
 def test_a_network_for_a_model_has_the_sizes_that_the_model_needs(getkey):
     model = Bijection(size=3)  # reads key, value, key: 2 questions, 6 tokens
-    config = TransformerConfig(1, 2, 4, 6, tied=True)
+    config = small_config(1, 2, 4, 6, tied=True)
     network = Transformer.for_model(model, config, key=getkey())
     assert network.embedding.shape == (6, 4)
     assert network.position_embedding is not None
     assert network.position_embedding.shape == (3, 4)
-    assert network.outcome_tokens == (3, 6)
+    assert network.shape.outcome_token == 3
     embeddings, attention, mlp, norms = 6 * 4 + 3 * 4, 4 * 4 * 4, 2 * 4 * 6 + 6, 3 * 4
     assert count_parameters(network) == embeddings + attention + mlp + norms
     inputs = model.sample(5, key=getkey()).inputs
@@ -303,10 +306,31 @@ def untyped(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"num_layers": 0}, "num_layers: expected at least 1, got 0"),
         ({"num_heads": 0}, "num_heads: expected at least 1, got 0"),
         ({"model_size": -4}, "model_size: expected at least 1, got -4"),
-        ({"mlp_size": 0}, "mlp_size: expected at least 1, got 0"),
+        ({"mlp_size": -1}, "mlp_size: expected at least 0, got -1"),
         ({"model_size": 10}, "model_size: expected a multiple of num_heads = 4, got 10"),
-        ({"positions": "sine"}, "positions: expected 'learned', 'rotary' or 'none', got 'sine'"),
-        ({"activation": "tanh"}, "activation: expected 'gelu', 'relu' or 'silu', got 'tanh'"),
+        (
+            {"positions": "sine"},
+            "positions: expected 'learned', 'sinusoidal', 'rotary', 'alibi' or 'none', got 'sine'",
+        ),
+        (
+            {"activation": "tanh"},
+            "activation: expected 'gelu', 'relu', 'silu', 'sigmoid' or 'swiglu', got 'tanh'",
+        ),
+        ({"kernel": "relu"}, "kernel: expected 'softmax', 'sigmoid' or 'linear', got 'relu'"),
+        ({"window": 0}, "window: expected None or at least 1, got 0"),
+        (
+            {"num_source_heads": 3},
+            "num_source_heads: expected a divisor of num_heads = 4, got 3",
+        ),
+        (
+            {"num_active_experts": 2},
+            "num_active_experts: expected at most num_experts = 1, got 2",
+        ),
+        (
+            {"num_experts": 2, "mlp_size": 0},
+            "num_experts: expected 1 with mlp_size = 0, which leaves the feed-forward part out, "
+            "got 2",
+        ),
         (
             {"positions": "rotary", "model_size": 12},
             "model_size: expected an even head size for rotary positions, got 3",
@@ -320,13 +344,7 @@ def test_impossible_shapes_are_refused_in_one_line(settings: dict, message: str,
 
 def test_a_tied_read_out_needs_outcomes_among_the_tokens():
     with pytest.raises(ValueError, match=r"^tied: expected outcomes that are among the input"):
-        Transformer(
-            TransformerConfig(tied=True),
-            input_size=3,
-            num_outcomes=2,
-            max_length=4,
-            key=jax.random.key(0),
-        )
+        TransformerConfig(tied=True).build(TaskShape(3, 2, 4), key=jax.random.key(0))
 
 
 @pytest.mark.parametrize("shape", [(INPUT_SIZE,), (5, INPUT_SIZE + 1)])

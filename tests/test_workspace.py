@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bayescmp.run_record import RunRecord, describe_differences
-from bayescmp.workspace import Workspace
+from bayescmp.workspace import FolderInUseError, Workspace
 
 RECORD = RunRecord(
     study="coin",
@@ -60,6 +60,21 @@ def test_opening_makes_the_folder_and_its_record(tmp_path: Path):
         assert path.parent.is_dir()
     text = (tmp_path / "runs" / "coin" / "config.json").read_text()
     assert RunRecord.from_json(text) == RECORD
+
+
+def test_a_workspace_may_name_some_of_the_seeds(tmp_path: Path):
+    assert Workspace().seed_indices(3) == (0, 1, 2)
+    assert Workspace(seeds=(2, 0)).seed_indices(3) == (2, 0)
+    with pytest.raises(ValueError, match=r"seeds: expected indices below 2, got \(2,\)"):
+        Workspace(seeds=(2,)).seed_indices(2)
+    for seeds in [(), (-1,), (1, 1)]:
+        with pytest.raises(ValueError, match="seeds: expected different indices from 0 up"):
+            Workspace(seeds=seeds)
+    one = dataclasses.replace(RECORD, seed_indices=(1,))
+    assert RunRecord.from_json(one.to_json()) == one
+    run_once(tmp_path, one, "results.nc")
+    with pytest.raises(ValueError, match=r"choice of seeds is \(1,\) there, None here"):
+        run_once(tmp_path)
 
 
 def test_an_interrupted_run_needs_resume_once_it_has_checkpoints(tmp_path: Path):
@@ -181,7 +196,7 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path: Path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(ValueError, match=re.escape(f"process {holder.pid} on")):
+        with pytest.raises(FolderInUseError, match=re.escape(f"process {holder.pid} on")):
             run_once(folder)
         os.kill(holder.pid, signal.SIGKILL)
     with Workspace(folder).opened(RECORD) as state:

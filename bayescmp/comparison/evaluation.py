@@ -114,7 +114,7 @@ def ask(subject: Subject, evaluation: Evaluation) -> LogLaws:
         Log probabilities in nats.
 
     Raises:
-        ValueError: If the answers have the wrong shape or contain NaN.
+        ValueError: If the answers have the wrong shape, or NaN where a question counts.
     """
     batch = evaluation.batch
     if isinstance(subject, AbstractOracle | AbstractPredictor):
@@ -129,8 +129,9 @@ def ask(subject: Subject, evaluation: Evaluation) -> LogLaws:
             f"predictor: expected answers of shape {evaluation.log_p.shape} "
             f"(sequence, position, outcome), got {laws.shape}"
         )
-    if np.isnan(laws).any():
-        sequence, position, _ = np.argwhere(np.isnan(laws))[0]
+    wrong = np.isnan(laws) & evaluation.supervised[..., None]
+    if wrong.any():
+        sequence, position, _ = np.argwhere(wrong)[0]
         raise ValueError(
             f"predictor: expected probabilities, got NaN at sequence {sequence}, "
             f"position {position}"

@@ -203,13 +203,8 @@ def _explain(
     counts, weights = evaluation.supervised, evaluation.weights
     rows = np.stack([_divergences(law, log_q, counts) for law in log_laws])
     reverse = np.stack([_divergences(log_q, law, counts) for law in log_laws])
-    shares = np.where(counts, 1.0 if weights is None else weights[:, None], 0.0)
-    by_question = (len(log_laws), -1, log_q.shape[-1])
-    found = mix(
-        log_q.reshape(by_question[1:]),
-        log_laws.reshape(by_question),
-        shares.ravel() / shares.sum(),
-    )
+    shares = np.broadcast_to(1.0 if weights is None else weights[:, None], counts.shape)[counts]
+    found = mix(log_q[counts], log_laws[:, counts], shares / shares.sum())
     residual = _residual(log_q, log_laws, found.weights, counts)
     means = over_questions(rows, weights, level)
     order = np.argsort(means.mean, kind="stable")

@@ -144,30 +144,30 @@ def ladder_group(measured: dict[str, Measured], best_constant_entropy_mae: float
 
 def layers_group(
     views: list[InsideView],
-    pattern: Float[np.ndarray, "layer head input_position source_position"],
+    pattern: Float[np.ndarray, "layer head input_position source_position"] | None,
     rungs: list[str],
 ) -> xr.Dataset:
     """Gather what was seen inside the networks.
 
     Args:
         views: One view for each subject.
-        pattern: Attention weights of the first subject on the first example.
+        pattern: Attention weights of the first subject on the first example, if it attends.
         rungs: Names of the rungs.
 
     Returns:
         The group ``/layers``.
     """
-    return make_dataset(
-        "/layers",
-        {
-            "kl": np.stack([view.kl for view in views]),
-            "kl_to_output": np.stack([view.kl_to_output for view in views]),
-            "rung_kl": np.stack([view.rung_kl for view in views], axis=-1),
-            "attention_entropy": np.stack([view.attention_entropy for view in views]),
-            "attention_pattern": pattern,
-        },
-        {"rung": rungs},
-    )
+    arrays = {
+        "kl": np.stack([view.kl for view in views]),
+        "kl_to_output": np.stack([view.kl_to_output for view in views]),
+        "rung_kl": np.stack([view.rung_kl for view in views], axis=-1),
+    }
+    entropies = [view.attention_entropy for view in views if view.attention_entropy is not None]
+    if len(entropies) == len(views):
+        arrays["attention_entropy"] = np.stack(entropies)
+    if pattern is not None:
+        arrays["attention_pattern"] = pattern
+    return make_dataset("/layers", arrays, {"rung": rungs})
 
 
 def calibration_group(tables: list[measures.Reliability]) -> xr.Dataset:
@@ -200,7 +200,7 @@ def training_group(fits: Sequence[Fit]) -> xr.Dataset:
         The group ``/training``.
     """
     first, training = fits[0], fits[0].training
-    num_steps = min(len(fit.loss) for fit in fits)  # a run that diverged ended early
+    num_steps = max(fit.num_steps for fit in fits)  # some may have ended early
     steps = np.unique(np.linspace(0, num_steps - 1, min(num_steps, MAX_STEPS_KEPT)).astype(int))
     schedule = rate(training.optimiser, training.num_steps)
     rates = [np.asarray(schedule(int(step))) for step in steps]
@@ -209,8 +209,8 @@ def training_group(fits: Sequence[Fit]) -> xr.Dataset:
     return make_dataset(
         "/training",
         {
-            "loss": np.stack([fit.loss[steps] for fit in fits]) * BITS,
-            "excess": np.stack([fit.excess[steps] for fit in fits]) * BITS,
+            "loss": np.stack([_pad(fit.loss, num_steps)[steps] for fit in fits]) * BITS,
+            "excess": np.stack([_pad(fit.excess, num_steps)[steps] for fit in fits]) * BITS,
             "learning_rate": rates,
         },
         {"step": steps},
@@ -222,9 +222,14 @@ def training_group(fits: Sequence[Fit]) -> xr.Dataset:
             "num_sequences_seen": num_sequences,
             "num_tokens_seen": num_steps * first.tokens_per_step,
             "flops_per_step": first.flops_per_step,
-            "flops_total": first.flops_per_step * num_steps * len(fits),
+            "flops_total": sum(fit.flops_per_step * fit.num_steps for fit in fits),
             "seconds": [fit.seconds for fit in fits],
             "devices": f"{first.num_devices} x {jax.local_devices()[0].device_kind}",
             "num_parameters": first.num_parameters,
         },
     )
+
+
+def _pad(history: Float[np.ndarray, " done"], num_steps: int) -> Float[np.ndarray, " step"]:
+    """Let NaN stand for the steps that a seed did not do."""
+    return np.pad(history, (0, num_steps - len(history)), constant_values=np.nan)

@@ -31,7 +31,8 @@ class InsideView:
     """KL from the network's own answer to the logit lens."""
     rung_kl: Float[np.ndarray, "rung stream"]
     """KL from each rung to the logit lens, mean over positions too."""
-    attention_entropy: Float[np.ndarray, "layer head input_position"]
+    attention_entropy: Float[np.ndarray, "layer head input_position"] | None
+    """None where nothing attends, or attends with weights that are no probabilities."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class InsideSums:
     kl: Float[np.ndarray, "stream position"]
     kl_to_output: Float[np.ndarray, "stream position"]
     rung_kl: Float[np.ndarray, "rung stream"]
-    attention_entropy: Float[np.ndarray, "layer head input_position"]
+    attention_entropy: Float[np.ndarray, "layer head input_position"] | None
     supervised: Float[np.ndarray, " position"]
     """Weight of the sequences that count at each position."""
     weight: float
@@ -49,8 +50,12 @@ class InsideSums:
 
     def __add__(self, other: "InsideSums") -> "InsideSums":
         """Add the sums over other sequences."""
-        both = {f.name: getattr(self, f.name) + getattr(other, f.name) for f in fields(self)}
-        return InsideSums(**both)
+        names = [f.name for f in fields(self) if f.name != "attention_entropy"]
+        both = {name: getattr(self, name) + getattr(other, name) for name in names}
+        entropies = self.attention_entropy, other.attention_entropy
+        known = [entropy for entropy in entropies if entropy is not None]
+        entropy = known[0] + known[1] if len(known) == 2 else None
+        return InsideSums(**both, attention_entropy=entropy)
 
     def view(self) -> InsideView:
         """Return means in place of sums.
@@ -58,12 +63,13 @@ class InsideSums:
         Returns:
             Means over sequences, in bits; NaN where no sequence counts.
         """
+        entropy = self.attention_entropy
         with np.errstate(invalid="ignore"):
             return InsideView(
                 kl=self.kl / self.supervised * BITS,
                 kl_to_output=self.kl_to_output / self.supervised * BITS,
                 rung_kl=self.rung_kl / self.supervised.sum() * BITS,
-                attention_entropy=self.attention_entropy / self.weight * BITS,
+                attention_entropy=None if entropy is None else entropy / self.weight * BITS,
             )
 
 
@@ -87,6 +93,7 @@ def look_inside(
         num_sequences = min(num_sequences, NUM_TRACED)
         weights = np.ones(num_sequences)
     positions = jnp.asarray(evaluation.model.asked_positions)
+    probable = _attends_by_probabilities(attention_pattern(network, evaluation))
     total = None
     for start in range(0, num_sequences, CHUNK):
         cut = slice(start, min(start + CHUNK, num_sequences))
@@ -97,7 +104,7 @@ def look_inside(
             kl=kl,
             kl_to_output=kl_to_output,
             rung_kl=rung_kl,
-            attention_entropy=np.asarray(entropy, np.float64),
+            attention_entropy=np.asarray(entropy, np.float64) if probable else None,
             supervised=weights[cut] @ evaluation.supervised[cut],
             weight=float(weights[cut].sum()),
         )
@@ -109,7 +116,7 @@ def look_inside(
 
 def attention_pattern(
     network: AbstractTracedNetwork, evaluation: Evaluation
-) -> Float[np.ndarray, "layer head input_position source_position"]:
+) -> Float[np.ndarray, "layer head input_position source_position"] | None:
     """Return where a network attends to on the first sequence.
 
     Args:
@@ -117,28 +124,44 @@ def attention_pattern(
         evaluation: Sequences.
 
     Returns:
-        Attention weights.
+        Attention weights; None where nothing attends.
     """
-    return np.asarray(_pattern(network, evaluation.batch.inputs[0]), np.float64)
+    pattern = _pattern(network, evaluation.batch.inputs[0])
+    return None if pattern is None else np.asarray(pattern, np.float64)
+
+
+def _attends_by_probabilities(pattern: Float[np.ndarray, "*rows source_position"] | None) -> bool:
+    """Whether attention weights are probabilities, as those of a softmax are.
+
+    A thousandth is far above a row's rounding in half precision and far below what the
+    sigmoid's and the linear kernel's rows lack.
+    """
+    if pattern is None:
+        return False
+    return bool((pattern >= 0).all() and (np.abs(pattern.sum(axis=-1) - 1.0) < 1e-3).all())
 
 
 @eqx.filter_jit
-def _pattern(network: AbstractTracedNetwork, sequence: Array) -> Array:
+def _pattern(network: AbstractTracedNetwork, sequence: Array) -> Array | None:
     return network.trace_layers(sequence).attn_pattern
 
 
 @eqx.filter_jit
 def _summarise(
     network: AbstractTracedNetwork, inputs: Array, positions: Array, weights: Array
-) -> tuple[Array, Array]:
+) -> tuple[Array, Array | None]:
     """Return lens answers and the weighted sum of attention entropies."""
 
-    def one(sequence: Array) -> tuple[Array, Array]:
+    def one(sequence: Array) -> tuple[Array, Array | None]:
         trace = network.trace_layers(sequence)
-        return logit_lens(network, trace, positions), attention_entropy(trace.attn_pattern)
+        pattern = trace.attn_pattern
+        entropy = None if pattern is None else attention_entropy(pattern)
+        return logit_lens(network, trace, positions), entropy
 
     lens, entropy = jax.vmap(one)(inputs)
-    return jnp.moveaxis(lens, 1, 0), jnp.tensordot(weights.astype(entropy.dtype), entropy, axes=1)
+    if entropy is not None:
+        entropy = jnp.tensordot(weights.astype(entropy.dtype), entropy, axes=1)
+    return jnp.moveaxis(lens, 1, 0), entropy
 
 
 def _lens_divergences(

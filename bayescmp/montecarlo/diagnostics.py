@@ -25,8 +25,9 @@ def combine_runs(
         The averages and their standard errors.
     """
     num_runs = values.shape[0]
-    weights = np.exp(log_evidence - log_evidence.max(axis=0))
-    weights = weights / weights.mean(axis=0)
+    weights = _relative(log_evidence)
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: an impossible prefix has no answer
+        weights = weights / weights.mean(axis=0)
     weights = weights.reshape(*weights.shape, *(1,) * (values.ndim - weights.ndim))
     # A run whose draws all found the prefix impossible has no answer, and no weight.
     values = np.where(weights > 0.0, values, 0.0)
@@ -76,10 +77,17 @@ def evidence_of_runs(
         The log of the mean, and its standard error in nats.
     """
     num_runs = log_evidence.shape[0]
-    top = log_evidence.max(axis=0)
-    relative = np.exp(log_evidence - top)
+    relative = _relative(log_evidence)
     mean = relative.mean(axis=0)
-    return top + np.log(mean), relative.std(axis=0, ddof=1) / mean / np.sqrt(num_runs)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what is impossible in all runs
+        log_mean = log_evidence.max(axis=0) + np.log(mean)
+        return log_mean, relative.std(axis=0, ddof=1) / mean / np.sqrt(num_runs)
+
+
+def _relative(log_evidence: Float[np.ndarray, "run *rest"]) -> Float[np.ndarray, "run *rest"]:
+    """Return evidences as shares of the largest, and 0 where all are."""
+    top = log_evidence.max(axis=0)
+    return np.exp(log_evidence - np.where(np.isneginf(top), 0.0, top))
 
 
 def examine_chains(

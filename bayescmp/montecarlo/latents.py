@@ -49,8 +49,6 @@ class SampledLatents:
     """The continuous latents ``theta`` of a program; all others are summed exactly."""
 
     sites: tuple[SampledSite, ...]
-    queries_tell: bool
-    """Whether a query's law depends on latents or answers, so that seeing it teaches."""
     given_tells: bool
     """Whether what the prompt gives depends on sampled latents."""
 
@@ -131,7 +129,7 @@ def find_latents(model: AbstractGenerativeModel) -> SampledLatents:
         )
     queries_tell, given_tells = _find_tells(model, [site.name for site in found])
     _reject_layout(layout, queries_tell)
-    return SampledLatents(tuple(found), queries_tell, given_tells)
+    return SampledLatents(tuple(found), given_tells)
 
 
 def _sampled_site(name: str, msg: dict[str, Any]) -> SampledSite:
@@ -173,7 +171,8 @@ def _find_tells(model: AbstractGenerativeModel, sampled: list[str]) -> tuple[boo
             others = sorted(n for n in kinds if kinds[n] in (_SUMMED, _QUERY, _ANSWER))
             raise ValueError(
                 f"program: expected continuous latents that depend on given sites and on each "
-                f"other alone, got {name!r}, which depends on something among {others}"
+                f"other alone, got {name!r}, which depends on something among {others}; draw one "
+                "latent for each value of a discrete one, and select by it where it is used"
             )
     for site in layout.given:
         if parents[site.name][[_SUMMED, _QUERY, _ANSWER]].any():

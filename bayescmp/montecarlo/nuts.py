@@ -21,6 +21,9 @@ from bayescmp.montecarlo.target import Target
 MOST_DENSE = 64
 """Most coordinates for which correlations among them are learnt in the warm-up."""
 
+START_DRAWS = 64
+"""Draws from the prior of which a chain starts at the first that makes its prefix possible."""
+
 FIRST_DRAWS = 4_096
 """Draws from the prior that estimate the law of the first query."""
 
@@ -69,7 +72,7 @@ class Chains(eqx.Module):
     belief: dict[str, Array]
     """Values of continuous latents, probabilities of discrete ones; first axes as above."""
     log_first: Float[Array, ""]
-    """``log p(s_0 | given)``, from draws of the prior; 0 where no query tells anything."""
+    """``log p(s_0 | given)``, from draws of the prior."""
     first_error: Float[Array, ""]
     """Standard error of it, in nats."""
 
@@ -118,7 +121,7 @@ def _chain(
 
     start, sample = hmc(potential_fn_gen=potential, algo="NUTS")
     state = start(
-        target.draw_prior(sites, key=key_start),
+        draw_start(target, sites, position, key_start),
         settings.num_warmup,
         target_accept_prob=settings.target_accept,
         dense_mass=target.latents.size <= MOST_DENSE,
@@ -132,6 +135,26 @@ def _chain(
 
     length = settings.num_warmup + settings.num_draws
     return jax.lax.scan(step, state, None, length)[1][settings.num_warmup :]
+
+
+def draw_start(
+    target: Target, sites: dict[str, Array], position: Array, key: Key
+) -> Float[Array, " coordinate"]:
+    """Draw from the prior where a prefix is possible, since elsewhere a chain would be stuck.
+
+    Args:
+        target: Law to sample from.
+        sites: Values of all given, query and outcome sites of one sequence.
+        position: Which question.
+        key: Typed key.
+
+    Returns:
+        The first of some draws that has a density; the very first where none has.
+    """
+    draws = jax.vmap(lambda k: target.draw_prior(sites, key=k))(jax.random.split(key, START_DRAWS))
+    # One after another, since the draws of all chains at once would not fit into memory.
+    log_density = jax.lax.map(lambda x: target.log_posterior(x, sites, position), draws)
+    return draws[jnp.argmax(log_density > -jnp.inf)]
 
 
 def _read(

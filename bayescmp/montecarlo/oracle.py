@@ -16,7 +16,7 @@ from bayescmp.montecarlo.records import MonteCarloReference, Verdict
 from bayescmp.montecarlo.sampler import Settings, sample_answers
 from bayescmp.montecarlo.smc import SmcSettings
 from bayescmp.montecarlo.target import Target, build_target
-from bayescmp.oracle import AbstractOracle, Certificate, reject_impossible
+from bayescmp.oracle import AbstractOracle, Certificate, hold_after_end, reject_impossible
 from bayescmp.records import Batch, Reference
 
 NUM_TRIALS = 4
@@ -156,6 +156,12 @@ def estimate_batch(
 ) -> MonteCarloReference:
     """Answer every question of every sequence, one sequence after another.
 
+    Not all at once: the chains or draws of one sequence, vectorised, already fill a processor.
+    Batched over sequences too, no-U-turn trees all grow until the longest of them is done, and
+    a move that one sequence needs is computed for all. For 32 sequences of a coin of length 6
+    on two cores that took 1.4 (8 at once) and 1.9 times (32) the processor time for chains,
+    1.6 and 5.5 times for sequential Monte Carlo, and the answers did not change.
+
     Args:
         target: Law to sample from.
         settings: Sampler, and how much work it does.
@@ -182,6 +188,9 @@ def estimate_batch(
             own = jax.random.fold_in(key, number)
             answers.append(sample_answers(target, settings, example, key=own))
     found = jax.tree.map(lambda *x: np.stack(x).reshape(*axes, *x[0].shape), *answers)
+    with jax.enable_x64(True):
+        held = jax.tree.map(np.asarray, hold_after_end(found.reference, batch.supervised))
+    found = eqx.tree_at(lambda answers: answers.reference, found, held)
     reject_impossible(found.reference)
     return found
 

@@ -62,7 +62,7 @@ class Runs(eqx.Module):
     """What each independent run says about one question, or about all of a sequence."""
 
     log_before: Float[Array, "run *position"]
-    """Estimate of ``log p(s_t | given)``, up to the constant of ``Path.log_before``."""
+    """Estimate of ``log p(s_t | given)``."""
     log_after: Float[Array, "run *position"]
     """Estimate of ``log p(all shown by the end of step t | given)``."""
     predictive: Float[Array, "run *position outcome"]

@@ -22,6 +22,8 @@ from numpyro.infer.util import compute_log_probs
 
 from bayescmp._types import Key
 from bayescmp.exact.forward.forward_engine import ForwardEngine
+from bayescmp.exact.forward.runner import run_plan
+from bayescmp.exact.reading.evidence import data_indices
 from bayescmp.exact.reading.factors import factor_program
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.montecarlo.latents import SampledLatents, find_latents
@@ -35,7 +37,7 @@ class Path(eqx.Module):
     """What one value of ``theta`` says about every question of one sequence."""
 
     log_before: Float[Array, " position"]
-    """``log p(s_t | given, theta)`` up to a number that does not depend on ``theta``."""
+    """``log p(s_t | given, theta)``."""
     log_after: Float[Array, " position"]
     """``log p(all shown by the end of step t | given, theta)``."""
     log_predictive: Float[Array, "position outcome"]
@@ -143,18 +145,20 @@ class Target:
         Returns:
             The answers.
         """
-        values, _ = self.latents.constrain(coordinates)
-        reference = self.engine({**sites, **values})
-        after, layout = reference.log_evidence, self.model.layout
-        if not layout.reveal:
-            before = after
-        elif self.latents.queries_tell:
-            outcomes = (sites[layout.outcome.name] - layout.outcome.lowest).astype(int)
-            happened = jnp.take_along_axis(reference.log_predictive, outcomes[:, None], axis=1)
-            before = after - happened[:, 0]
-        else:
-            before = jnp.concatenate([jnp.zeros_like(after[:1]), after[:-1]])
-        return Path(before, after, reference.log_predictive, reference.belief)
+        factored, plan = self.engine.factored, self.engine.plan
+        values = {**sites, **self.latents.constrain(coordinates)[0]}
+        # What was shown is read off before the outcome comes in: to divide the outcome out again
+        # would be 0 / 0 where it is impossible.
+        found = run_plan(factored, plan, factored.tables(values), data_indices(factored, values))
+        believed = zip(plan.beliefs.items(), found.marginals, strict=True)
+        belief = {name: self._belief(name, own, x) for (name, own), x in believed}
+        return Path(found.log_asked, found.log_evidence, found.log_predictive, belief)
+
+    def _belief(self, name: str, by_row: bool, marginals: Array) -> Array:
+        """Give the elements of a summed site the axes that they have in the program."""
+        site = self.engine.factored.site(name)
+        shape = () if site is None else site.batch_shape[int(by_row) :]
+        return marginals.reshape(marginals.shape[0], *shape, marginals.shape[-1])
 
     def _log_densities(self, names: tuple[str, ...], values: dict[str, Array]) -> Float[Array, ""]:
         """Add up the log densities of some sites, on none of which a summed site has a say."""

@@ -1,44 +1,59 @@
-"""Causal multi-head attention and rotary positions."""
+"""Causal attention with any number of heads, kernels, windows and kinds of positions."""
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
 from bayescmp.networks.dense import dense
-
-Heads = Float[Array, "*sequence head input_position head_feature"]
-Pattern = Float[Array, "*sequence head input_position source_position"]
-Stream = Float[Array, "*sequence input_position feature"]
-
-
-class AttentionResult(eqx.Module):
-    """What one attention layer computes."""
-
-    output: Stream
-    pattern: Pattern
-    queries: Heads
-    keys: Heads
-    values: Heads
+from bayescmp.networks.kernels import KernelName, causal_mask, weigh
+from bayescmp.networks.mixer import (
+    AbstractMixer,
+    AttentionView,
+    Heads,
+    HeadScale,
+    MixerResult,
+    Pattern,
+    SourceHeads,
+    Stream,
+)
+from bayescmp.networks.positions import Positions, distance_bias, rotate
 
 
-class Attention(eqx.Module):
-    """``softmax(Q K^T / sqrt(head_size)) V`` over the past, then an output projection."""
+class Attention(AbstractMixer):
+    """``weights(Q K^T / sqrt(head_size)) V`` over the past, then an output projection.
 
-    qkv: Float[Array, "3 feature heads_times_size"]
-    """Query, key and value matrices, heads side by side."""
+    With fewer source heads than heads, groups of heads share keys and values.
+
+    Source: Vaswani et al., arXiv 1706.03762; Ainslie et al., arXiv 2305.13245 for the groups.
+    """
+
+    query: Float[Array, "feature heads_times_size"]
+    """Query matrices, heads side by side."""
+    key: Float[Array, "feature source_heads_times_size"]
+    value: Float[Array, "feature source_heads_times_size"]
     out: Float[Array, "heads_times_size feature"]
+    biases: tuple[Array, Array, Array, Array] | None
+    """Added to queries, keys, values and the output."""
     num_heads: int = eqx.field(static=True)
-    rotary: bool = eqx.field(static=True)
+    num_source_heads: int = eqx.field(static=True)
+    kernel: KernelName = eqx.field(static=True)
+    window: int | None = eqx.field(static=True)
+    positions: Positions = eqx.field(static=True)
 
     def __init__(
         self,
         model_size: int,
-        num_heads: int,
-        head_size: int,
         *,
-        rotary: bool,
+        num_heads: int,
+        num_source_heads: int,
+        head_size: int,
+        kernel: KernelName,
+        window: int | None,
+        positions: Positions,
+        bias: bool,
         out_scale: float,
         key: Key,
     ) -> None:
@@ -47,72 +62,82 @@ class Attention(eqx.Module):
         Args:
             model_size: Width of the residual stream.
             num_heads: Number of heads.
+            num_source_heads: Number of keys and values; divides the number of heads.
             head_size: Width of a head.
-            rotary: Whether queries and keys are rotated by their position.
+            kernel: How scores become weights.
+            window: Positions that are attended to, itself among them; None for all.
+            positions: ``rotary`` and ``alibi`` act here, the others on the embedding.
+            bias: Whether the four projections have biases.
             out_scale: Factor on the initial output projection.
             key: Typed key.
         """
-        key_qkv, key_out = jax.random.split(key)
-        inner = num_heads * head_size
-        self.qkv = jax.random.normal(key_qkv, (3, model_size, inner)) / jnp.sqrt(model_size)
+        inner, source = num_heads * head_size, num_source_heads * head_size
+        widths = (inner, source, source)
+        *keys, key_out = jax.random.split(key, 4)
+        self.query, self.key, self.value = (
+            jax.random.normal(key, (model_size, width)) / jnp.sqrt(model_size)
+            for key, width in zip(keys, widths, strict=True)
+        )
         self.out = out_scale * jax.random.normal(key_out, (inner, model_size)) / jnp.sqrt(inner)
-        self.num_heads = num_heads
-        self.rotary = rotary
+        self.biases = None
+        if bias:
+            self.biases = (
+                jnp.zeros(inner),
+                jnp.zeros(source),
+                jnp.zeros(source),
+                jnp.zeros(model_size),
+            )
+        self.num_heads, self.num_source_heads = num_heads, num_source_heads
+        self.kernel, self.window, self.positions = kernel, window, positions
 
-    def __call__(self, x: Stream, head_scale: Float[Array, " head"]) -> AttentionResult:
-        """Attend from every position to itself and its past.
+    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+        """Attend from every position to itself and its past."""
+        queries, keys, values = self.project(x)
+        if self.positions == "rotary":
+            queries, keys = rotate(queries), rotate(keys)
+        pattern = self.attend(queries, keys)
+        mixed = jnp.moveaxis(pattern @ self._share(values), -3, -2)
+        scaled = (mixed * head_scale[:, None]).reshape(*x.shape[:-1], -1)
+        output = dense(scaled, self.out)
+        if self.biases is not None:
+            output = output + self.biases[3]
+        return MixerResult(output, AttentionView(pattern, queries, keys, values))
+
+    def project(self, x: Stream) -> tuple[Heads, SourceHeads, SourceHeads]:
+        """Return queries, keys and values, before any rotation.
 
         Args:
             x: Normalised residual stream.
-            head_scale: Factor on what each head writes.
 
         Returns:
-            The output and everything on the way to it.
+            All three, head by head.
         """
-        joined = jnp.moveaxis(self.qkv, 0, 1).reshape(x.shape[-1], -1)
-        projected = dense(x, joined).reshape(*x.shape[:-1], 3, self.num_heads, -1)
-        queries, keys, values = jnp.moveaxis(projected, (-3, -2), (0, -3))
-        if self.rotary:
-            queries, keys = rotate(queries), rotate(keys)
-        pattern = causal_softmax(queries, keys)
-        mixed = jnp.moveaxis(pattern @ values, -3, -2)
-        scaled = (mixed * head_scale[:, None]).reshape(*x.shape[:-1], -1)
-        return AttentionResult(dense(scaled, self.out), pattern, queries, keys, values)
+        # One product with the matrices side by side is faster than three.
+        joined = dense(x, jnp.concatenate([self.query, self.key, self.value], axis=-1))
+        if self.biases is not None:
+            joined = joined + jnp.concatenate(self.biases[:3])
+        counts = (self.num_heads, self.num_source_heads, self.num_source_heads)
+        heads = joined.reshape(*joined.shape[:-1], sum(counts), -1)
+        queries, keys, values = jnp.split(jnp.moveaxis(heads, -2, -3), np.cumsum(counts)[:2], -3)
+        return queries, keys, values
 
+    def attend(self, queries: Heads, keys: SourceHeads) -> Pattern:
+        """Return the weight of every source position; zero for the future.
 
-def causal_softmax(queries: Heads, keys: Heads) -> Pattern:
-    """Return attention weights ``softmax(Q K^T / sqrt(head_size))`` over the past.
+        Args:
+            queries: Queries of each head.
+            keys: Keys of each source head.
 
-    Args:
-        queries: Queries of each head.
-        keys: Keys of each head.
+        Returns:
+            Attention weights.
+        """
+        length, head_size = queries.shape[-2:]
+        scores = queries @ jnp.swapaxes(self._share(keys), -1, -2) / head_size**0.5
+        if self.positions == "alibi":
+            scores = scores + distance_bias(self.num_heads, length).astype(scores.dtype)
+        return weigh(self.kernel, scores, causal_mask(length, self.window))
 
-    Returns:
-        Weights; zero for the future.
-    """
-    length, head_size = queries.shape[-2:]
-    scores = queries @ jnp.swapaxes(keys, -1, -2) / head_size**0.5
-    past = jnp.tril(jnp.ones((length, length), bool))
-    return jax.nn.softmax(jnp.where(past, scores, -jnp.inf), axis=-1)
-
-
-def rotate(x: Heads) -> Heads:
-    """Rotate pairs of features by angles that grow with the position.
-
-    Feature ``i`` and feature ``i + size / 2`` turn by ``position * 10000^(-2 i / size)``,
-    so that products of rotated vectors depend on the distance of their positions only.
-
-    Args:
-        x: Queries or keys, with an even number of features.
-
-    Returns:
-        Rotated vectors of the same shape.
-
-    Source: Su et al., "RoFormer", arXiv 2104.09864, equation 34.
-    """
-    length, size = x.shape[-2:]
-    frequency = 10_000.0 ** (-jnp.arange(size // 2) / (size // 2))
-    angle = (jnp.arange(length)[:, None] * frequency[None, :]).astype(x.dtype)
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    first, second = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([first * cos - second * sin, first * sin + second * cos], axis=-1)
+    def _share(self, source: SourceHeads) -> Heads:
+        """Repeat keys or values for the heads that share them."""
+        times = self.num_heads // self.num_source_heads
+        return source if times == 1 else jnp.repeat(source, times, axis=-3)

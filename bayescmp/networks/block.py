@@ -1,101 +1,49 @@
-"""One pre-norm transformer block, and its normalisation and feed-forward part."""
-
-from typing import Literal
+"""One block of a residual network: a mixer of positions, then a feed-forward part."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from bayescmp._types import Key
-from bayescmp.networks.attention import Attention, AttentionResult
-from bayescmp.networks.dense import dense
-
-Activation = Literal["gelu", "relu", "silu"]
-Stream = Float[Array, "*sequence input_position feature"]
-
-
-class RMSNorm(eqx.Module):
-    """``scale * x / sqrt(mean(x^2) + epsilon)``, at each position by itself."""
-
-    scale: Float[Array, " feature"]
-
-    def __init__(self, size: int) -> None:
-        """Begin with a scale of one."""
-        self.scale = jnp.ones(size)
-
-    def __call__(self, x: Float[Array, "*rows feature"]) -> Float[Array, "*rows feature"]:
-        """Normalise each row."""
-        power = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
-        return x * jax.lax.rsqrt(power + 1e-6) * self.scale
-
-
-class FeedForward(eqx.Module):
-    """Two dense layers with a nonlinearity between, at each position by itself."""
-
-    up: Float[Array, "feature hidden"]
-    up_bias: Float[Array, " hidden"]
-    down: Float[Array, "hidden feature"]
-    activation: Activation = eqx.field(static=True)
-
-    def __init__(
-        self,
-        model_size: int,
-        hidden_size: int,
-        *,
-        activation: Activation,
-        out_scale: float,
-        key: Key,
-    ) -> None:
-        """Draw the weights.
-
-        Args:
-            model_size: Width of the residual stream.
-            hidden_size: Width between the layers.
-            activation: Nonlinearity.
-            out_scale: Factor on the initial second layer.
-            key: Typed key.
-        """
-        key_up, key_down = jax.random.split(key)
-        self.up = jax.random.normal(key_up, (model_size, hidden_size)) / jnp.sqrt(model_size)
-        self.up_bias = jnp.zeros(hidden_size)
-        down = jax.random.normal(key_down, (hidden_size, model_size))
-        self.down = out_scale * down / jnp.sqrt(hidden_size)
-        self.activation = activation
-
-    def __call__(self, x: Stream) -> Stream:
-        """Transform each position."""
-        hidden = dense(x, self.up) + self.up_bias
-        nonlinearity = {"gelu": jax.nn.gelu, "relu": jax.nn.relu, "silu": jax.nn.silu}
-        return dense(nonlinearity[self.activation](hidden), self.down)
+from bayescmp.networks.experts import Experts
+from bayescmp.networks.feed_forward import FeedForward
+from bayescmp.networks.mixer import AbstractMixer, AttentionView, MixerResult, Stream
+from bayescmp.networks.norms import Norm, NormPlace, normalise
 
 
 class BlockResult(eqx.Module):
     """What one block computes."""
 
     resid_pre: Stream
-    attention: AttentionResult
-    attn_out: Stream
+    mixer_out: Stream
     resid_mid: Stream
     mlp_out: Stream
     resid_post: Stream
+    attention: AttentionView | None
 
 
 class BlockScales(eqx.Module):
     """Factors of :class:`bayescmp.Interventions`, of one layer or of all."""
 
     head: Float[Array, "*layer head"]
-    attn: Float[Array, "*layer"]
+    mixer: Float[Array, "*layer"]
     mlp: Float[Array, "*layer"]
 
 
 class Block(eqx.Module):
-    """``x + attention(norm(x))``, then ``x + feed_forward(norm(x))``."""
+    """``x + mixer(norm(x))``, then ``x + feed_forward(norm(x))``.
 
-    attn_norm: RMSNorm
-    attention: Attention
-    mlp_norm: RMSNorm
-    mlp: FeedForward
+    With the norm after (``post``): ``norm(x + mixer(x))``, then ``norm(x + feed_forward(x))``.
+
+    Source: Xiong et al., arXiv 2002.04745, for the two places.
+    """
+
+    mixer_norm: Norm | None
+    mixer: AbstractMixer | None
+    """None where positions are never mixed."""
+    mlp_norm: Norm | None
+    mlp: FeedForward | Experts | None
+    """None in an attention-only network."""
+    norm_place: NormPlace = eqx.field(static=True)
 
     def __call__(self, x: Stream, scales: BlockScales) -> BlockResult:
         """Add to the residual stream.
@@ -107,8 +55,44 @@ class Block(eqx.Module):
         Returns:
             The new stream and everything on the way to it.
         """
-        attention = self.attention(self.attn_norm(x), scales.head)
-        attn_out = attention.output * scales.attn
-        resid_mid = x + attn_out
-        mlp_out = self.mlp(self.mlp_norm(resid_mid)) * scales.mlp
-        return BlockResult(x, attention, attn_out, resid_mid, mlp_out, resid_mid + mlp_out)
+        mixed, middle = self.mix(x, scales)
+        mlp_out, after = self.transform(middle, scales)
+        return BlockResult(x, mixed.output, middle, mlp_out, after, mixed.attention)
+
+    def mix(self, x: Stream, scales: BlockScales) -> tuple[MixerResult, Stream]:
+        """Let positions learn of their past: the first half of a block.
+
+        Args:
+            x: Residual stream.
+            scales: Factors on what the parts add.
+
+        Returns:
+            What the mixer adds, and the stream between the halves.
+        """
+        if self.mixer is None:
+            nothing = MixerResult(jnp.zeros_like(x), None)
+            return nothing, self._after(self.mixer_norm, x)
+        mixed = self.mixer(self._before(self.mixer_norm, x), scales.head)
+        output = mixed.output * scales.mixer
+        return MixerResult(output, mixed.attention), self._after(self.mixer_norm, x + output)
+
+    def transform(self, x: Stream, scales: BlockScales) -> tuple[Stream, Stream]:
+        """Transform each position by itself: the second half of a block.
+
+        Args:
+            x: Stream between the halves, at all positions or at some.
+            scales: Factors on what the parts add.
+
+        Returns:
+            What the feed-forward part adds, and the new stream.
+        """
+        if self.mlp is None:
+            return jnp.zeros_like(x), x
+        mlp_out = self.mlp(self._before(self.mlp_norm, x)) * scales.mlp
+        return mlp_out, self._after(self.mlp_norm, x + mlp_out)
+
+    def _before(self, norm: Norm | None, x: Stream) -> Stream:
+        return normalise(norm, x) if self.norm_place == "pre" else x
+
+    def _after(self, norm: Norm | None, x: Stream) -> Stream:
+        return normalise(norm, x) if self.norm_place == "post" else x

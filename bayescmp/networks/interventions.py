@@ -1,4 +1,4 @@
-"""Interventions on a transformer as data, so that a thousand of them are one vmap."""
+"""Interventions on a residual network as data, so that a thousand of them are one vmap."""
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -6,15 +6,15 @@ from jaxtyping import Array, Float
 
 
 class Interventions(eqx.Module):
-    """Factors on what each part of a transformer adds to the residual stream.
+    """Factors on what each part of a network adds to the residual stream.
 
     One leaves a part alone, zero removes it. All fields may be mapped over with ``vmap``.
     """
 
     head_scale: Float[Array, "layer head"]
     """Factor on what a head writes."""
-    attn_scale: Float[Array, " layer"]
-    """Factor on what a block's attention adds."""
+    mixer_scale: Float[Array, " layer"]
+    """Factor on what a block's mixer of positions adds, its attention for instance."""
     mlp_scale: Float[Array, " layer"]
     """Factor on what a block's feed-forward part adds."""
 
@@ -23,38 +23,38 @@ class Interventions(eqx.Module):
         """Leave every part alone.
 
         Args:
-            num_layers: Number of blocks.
-            num_heads: Attention heads in a block.
+            num_layers: Number of blocks, loops counted.
+            num_heads: Heads in a block; 1 where the mixer has none.
 
         Returns:
             Interventions that change nothing.
         """
         return Interventions(
             head_scale=jnp.ones((num_layers, num_heads)),
-            attn_scale=jnp.ones(num_layers),
+            mixer_scale=jnp.ones(num_layers),
             mlp_scale=jnp.ones(num_layers),
         )
 
     def check_fit(self, num_layers: int, num_heads: int) -> None:
-        """Check that these are interventions on a transformer of a given shape.
+        """Check that these are interventions on a network of a given shape.
 
         Args:
-            num_layers: Number of blocks.
-            num_heads: Attention heads in a block.
+            num_layers: Number of blocks, loops counted.
+            num_heads: Heads in a block; 1 where the mixer has none.
 
         Raises:
             ValueError: If they are made for another shape.
         """
-        shapes = (self.head_scale.shape, self.attn_scale.shape, self.mlp_scale.shape)
+        shapes = (self.head_scale.shape, self.mixer_scale.shape, self.mlp_scale.shape)
         wanted = ((num_layers, num_heads), (num_layers,), (num_layers,))
         if shapes != wanted:
             raise ValueError(
-                "interventions: expected head_scale, attn_scale and mlp_scale of shapes "
+                "interventions: expected head_scale, mixer_scale and mlp_scale of shapes "
                 f"{wanted}, got {shapes}; map over many interventions with vmap"
             )
 
     def without_head(self, layer: int, head: int) -> "Interventions":
-        """Remove one attention head as well.
+        """Remove one head as well.
 
         Args:
             layer: Block, from zero.
@@ -72,7 +72,7 @@ class Interventions(eqx.Module):
         return eqx.tree_at(lambda i: i.head_scale, self, self.head_scale.at[layer, head].set(0.0))
 
     def without_layer(self, layer: int) -> "Interventions":
-        """Skip one block as well, attention and feed-forward part.
+        """Skip one block as well, mixer and feed-forward part.
 
         Args:
             layer: Block, from zero.
@@ -83,11 +83,11 @@ class Interventions(eqx.Module):
         Raises:
             ValueError: If there is no such block.
         """
-        _check_index("layer", layer, self.attn_scale.shape[0])
+        _check_index("layer", layer, self.mixer_scale.shape[0])
         return eqx.tree_at(
-            lambda i: (i.attn_scale, i.mlp_scale),
+            lambda i: (i.mixer_scale, i.mlp_scale),
             self,
-            (self.attn_scale.at[layer].set(0.0), self.mlp_scale.at[layer].set(0.0)),
+            (self.mixer_scale.at[layer].set(0.0), self.mlp_scale.at[layer].set(0.0)),
         )
 
 

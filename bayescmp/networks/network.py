@@ -12,6 +12,9 @@ from bayescmp._types import Inputs
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.records import LayerTrace
 
+Positions = Int[np.ndarray, " position"] | Int[Array, " position"]
+"""Input positions that are asked about."""
+
 
 class AbstractNetwork(eqx.Module):
     """A network from the inputs of one sequence to logits at each input position.
@@ -29,6 +32,12 @@ class AbstractTracedNetwork(AbstractNetwork):
     """A network that can show its residual stream."""
 
     @abc.abstractmethod
+    def logits_at(
+        self, inputs: Inputs, positions: Positions
+    ) -> Float[Array, "*sequence position outcome"]:
+        """Return logits at some input positions, at no more cost than these need."""
+
+    @abc.abstractmethod
     def trace_layers(self, inputs: Inputs) -> LayerTrace:
         """Return everything that the network computes on one sequence."""
 
@@ -44,7 +53,7 @@ NetworkLike = AbstractNetwork | Callable[[Array], Array]
 def logits_at(
     network: NetworkLike,
     inputs: Inputs,
-    positions: Int[np.ndarray, " position"] | Int[Array, " position"],
+    positions: Positions,
 ) -> Float[Array, "sequence position outcome"]:
     """Ask a network about a batch of sequences.
 
@@ -56,6 +65,8 @@ def logits_at(
     Returns:
         Logits there.
     """
+    if isinstance(network, AbstractTracedNetwork):
+        return network.logits_at(inputs, positions)
     answer = network if isinstance(network, AbstractNetwork) else jax.vmap(network)
     return answer(inputs)[:, positions]
 

@@ -57,8 +57,9 @@ class OtherOracle(AbstractPredictor):
 
     def log_predictive(self, batch: Batch) -> Predictive:
         """Answer the other model's questions about the same values."""
-        sites = self.model.engine_sites(batch)
-        return self.oracle(self.oracle.model.batch_from_sites(sites)).log_predictive
+        theirs = self.oracle.model.batch_from_sites(self.model.engine_sites(batch))
+        theirs = eqx.tree_at(lambda b: b.supervised, theirs, batch.supervised)
+        return self.oracle(theirs).log_predictive
 
 
 def _describe(layout: Layout) -> dict[str, object]:

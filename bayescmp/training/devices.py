@@ -3,11 +3,6 @@
 import os
 
 import jax
-import numpy as np
-from jax.sharding import AxisType, Mesh
-
-BATCH_AXIS = "sequence"
-"""Name of the mesh axis over which a batch is spread."""
 
 
 def use_all_cores() -> None:
@@ -35,17 +30,3 @@ def _num_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def batch_mesh(batch_size: int) -> Mesh:
-    """Return a mesh of local devices over which batches are spread evenly.
-
-    Args:
-        batch_size: Sequences in a batch.
-
-    Returns:
-        One axis with as many local devices as divide the batch.
-    """
-    devices = jax.local_devices()
-    count = max(n for n in range(1, len(devices) + 1) if batch_size % n == 0)
-    return Mesh(np.asarray(devices[:count]), (BATCH_AXIS,), axis_types=(AxisType.Auto,))

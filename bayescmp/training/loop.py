@@ -1,57 +1,36 @@
-"""Train a network on fresh sequences from a generative model."""
+"""Train networks on fresh sequences from a generative model."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, PyTree
 from tqdm.auto import tqdm
 
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.networks.network import NetworkLike, check_answers, count_parameters
+from bayescmp.networks.network import NetworkLike
 from bayescmp.oracle import AbstractOracle
-from bayescmp.training.devices import batch_mesh
+from bayescmp.training.divergence import TrainingDivergedError as TrainingDivergedError
+from bayescmp.training.divergence import explain_divergence
+from bayescmp.training.energy import find_meter
+from bayescmp.training.fit import Fit as Fit
+from bayescmp.training.fit import collect_fits
+from bayescmp.training.hosts import agree, is_first
 from bayescmp.training.interrupt import listen_for_stop
-from bayescmp.training.objectives import ObjectiveName
-from bayescmp.training.progress import Progress, advance, recent_loss
-from bayescmp.training.resume import Identity, identify, restore_progress, save_progress
-from bayescmp.training.settings import Training, choose_objective
-from bayescmp.training.steps import Problem, compile_chunk, replicate, start_state
-
-Outcome = Literal["completed", "diverged"]
-
-
-class TrainingDivergedError(RuntimeError):
-    """The loss or a weight became infinite or NaN."""
-
-
-class Fit(eqx.Module):
-    """A trained network and how it came about."""
-
-    network: NetworkLike
-    outcome: Outcome = eqx.field(static=True)
-    """``diverged`` only where ``throw=False`` was asked for."""
-    training: Training = eqx.field(static=True)
-    objective: ObjectiveName = eqx.field(static=True)
-    loss: Float[np.ndarray, " step"]
-    """Training loss at each step, in nats."""
-    excess: Float[np.ndarray, " step"]
-    """Loss above the entropy floor at each step, in nats; NaN without an oracle."""
-    seconds: float
-    """Wall time spent in training steps, without compilation."""
-    flops_per_step: float
-    """Floating-point operations of one step, by XLA's count; NaN where it gives none."""
-    tokens_per_step: int
-    """Input positions in a batch."""
-    num_devices: int
-    num_parameters: int
+from bayescmp.training.keeping import Keeper
+from bayescmp.training.loggers import AbstractLogger
+from bayescmp.training.problem import Keys, Problem, place, pose, stack_keys
+from bayescmp.training.progress import (
+    Progress,
+    advance,
+    begin,
+    mean_recent,
+    recent_loss,
+    stop_early,
+)
+from bayescmp.training.settings import Training as Training
+from bayescmp.training.steps import compile_chunk, start_state
 
 
 def fit(
@@ -67,6 +46,7 @@ def fit(
     progress: bool = True,
     description: str = "training",
     throw: bool = True,
+    logger: AbstractLogger | None = None,
 ) -> Fit:
     """Train a network on sequences that are drawn afresh at every step.
 
@@ -86,6 +66,7 @@ def fit(
         progress: Whether to show a progress bar.
         description: Words in front of the progress bar.
         throw: Whether to raise when training diverges.
+        logger: Is told the mean loss after each chunk of steps; it is not closed.
 
     Returns:
         The trained network with its history.
@@ -107,67 +88,148 @@ def fit(
         >>> result.loss.shape
         (2,)
     """
+    (result,) = fit_seeds(
+        [network],
+        model,
+        oracle,
+        keys=[key],
+        steps=steps,
+        training=training,
+        checkpoint=checkpoint,
+        resume=resume,
+        progress=progress,
+        description=description,
+        throw=throw,
+        logger=logger,
+    )
+    return result
+
+
+def fit_seeds(
+    networks: Sequence[NetworkLike],
+    model: AbstractGenerativeModel,
+    oracle: AbstractOracle | None = None,
+    *,
+    keys: Sequence[Key],
+    steps: int | None = None,
+    training: Training | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    description: str = "training",
+    throw: bool = True,
+    logger: AbstractLogger | None = None,
+) -> tuple[Fit, ...]:
+    """Train several networks of one architecture in one compiled program.
+
+    Up to rounding, each ends as if it were trained alone with its key. One that diverges,
+    or stops early, stays as it is while the others go on.
+
+    Args:
+        networks: Networks to start from, which differ in their weights alone.
+        model: Generative model to draw from.
+        oracle: The model's oracle; see :func:`fit`.
+        keys: Typed key of the data of each network.
+        steps: Number of steps; overrides the one in ``training``.
+        training: Settings of each.
+        checkpoint: File to keep the state of all in.
+        resume: Whether to go on from that file if it exists.
+        progress: Whether to show a progress bar.
+        description: Words in front of the progress bar.
+        throw: Whether to raise as soon as one diverges, instead of training the others on.
+        logger: Is told the mean loss of each after each chunk of steps; it is not closed.
+
+    Returns:
+        A result for each network, in their order.
+
+    Raises:
+        ValueError: If settings, networks or keys do not fit, or the checkpoint is damaged
+            or belongs to another run.
+        TrainingDivergedError: If a loss or a weight is no longer finite, naming the step.
+        OSError: If a checkpoint cannot be written; the one before is left as it was.
+        KeyboardInterrupt: After Ctrl-C, once the state is saved.
+
+    Example:
+        >>> model, keys = bc.models.Bijection(size=3), jax.random.split(jax.random.key(0), 2)
+        >>> networks = [bc.Transformer.for_model(model, key=key) for key in keys]
+        >>> fits = fit_seeds(networks, model, steps=2, progress=False, keys=list(keys))
+        >>> [result.outcome for result in fits]
+        ['completed', 'completed']
+    """
     settings = training or Training()
     settings = settings if steps is None else replace(settings, num_steps=steps)
-    problem, params = _pose(network, model, oracle, settings)
-    key = replicate(problem, key)
+    if len(keys) != len(networks):
+        raise ValueError(f"keys: expected {len(networks)}, one for each network, got {len(keys)}")
+    problem, params = pose(networks, model, oracle, settings)
+    stacked = stack_keys(keys)
     path = None if checkpoint is None else Path(checkpoint)
-    identity = identify(problem, settings, key=key)
-    run = start = _start(problem, params, path if resume else None, identity)
-    saved = start.step
-    with listen_for_stop() as stop, _progress_bar(start, settings, description, progress) as bar:
-        for run in _advance_to_end(start, problem, settings, key=key):
-            bar.update(run.step - bar.n)
-            bar.set_postfix_str(recent_loss(run, settings.chunk_size), refresh=False)
-            if run.diverged:
-                break
-            due = run.step - saved >= settings.checkpoint_every or run.step == settings.num_steps
-            if path is not None and (due or stop):
-                save_progress(path, run, identity)
-                saved = run.step
-            if stop:
-                raise KeyboardInterrupt(_say_goodbye(run, path))
-    if run.diverged and throw:
-        raise TrainingDivergedError(_explain_divergence(run, settings, saved))
-    return _finish(run, problem, settings)
-
-
-def _pose(
-    network: NetworkLike,
-    model: AbstractGenerativeModel,
-    oracle: AbstractOracle | None,
-    training: Training,
-) -> tuple[Problem, PyTree[Array]]:
-    """Gather what stays the same during a run, and the arrays that are trained."""
-    check_answers(network, model)
-    params, static = eqx.partition(network, eqx.is_inexact_array)
-    if not jax.tree.leaves(params):
-        raise ValueError(
-            f"network: expected a module with trainable arrays, got {type(network).__name__} "
-            "without any (arrays inside a plain function are out of reach)"
+    keeper = Keeper.of(path, problem, settings, keys=stacked)
+    start = begin(start_state(problem, params))
+    start = keeper.restore(start, problem) if resume else start
+    with _progress_bar(start, settings, description, progress) as bar:
+        run = _train(
+            start,
+            problem,
+            settings,
+            keeper,
+            keys=place(problem, stacked),
+            bar=bar,
+            throw=throw,
+            logger=logger,
         )
-    usable = oracle is not None and oracle.certificate.jittable
-    problem = Problem(
-        model=model,
-        oracle=oracle if usable else None,
-        objective=choose_objective(training, oracle),
-        optimiser=training.optimiser,
-        num_steps=training.num_steps,
-        static=static,
-        batch_size=training.batch_size,
-        mesh=batch_mesh(training.batch_size),
-    )
-    return problem, params
+    return collect_fits(run, problem, settings)
 
 
-def _start(
-    problem: Problem, params: PyTree[Array], path: Path | None, identity: Identity
+def _train(
+    start: Progress,
+    problem: Problem,
+    training: Training,
+    keeper: Keeper,
+    *,
+    keys: Keys,
+    bar: tqdm,
+    throw: bool,
+    logger: AbstractLogger | None,
 ) -> Progress:
-    """Begin a run, from its checkpoint if there is one."""
-    start = Progress(start_state(problem, params))
-    if path is None or not path.exists():
-        return start
-    return restore_progress(path, start, identity, problem)
+    """Train to the end, keeping the run as it goes."""
+    run, saved, before = start, start.step, start.step
+    if not start.step:
+        keeper.save_snapshot(start)
+    with listen_for_stop() as stop:
+        for run in _advance_to_end(start, problem, training, keeper, keys=keys):
+            if logger is not None and is_first():
+                logger.log(run.step, mean_recent(run, run.step - before))
+            bar.update(run.step - before)
+            before = run.step
+            bar.set_postfix_str(recent_loss(run, training.chunk_size), refresh=False)
+            if run.diverged.all() or (throw and run.diverged.any()):
+                break
+            keeper.save_snapshot(run)
+            stops = agree(bool(stop))
+            ends = run.step == training.num_steps or not run.goes_on.any()
+            if run.step - saved >= training.checkpoint_every or ends or stops:
+                keeper.save(run)
+                saved = run.step
+            if stops:
+                raise KeyboardInterrupt(_say_goodbye(run, keeper.path))
+    if throw and run.diverged.any():
+        kept = 0 if keeper.path is None else saved
+        raise TrainingDivergedError(explain_divergence(run, training, kept))
+    return run
+
+
+def _advance_to_end(
+    run: Progress, problem: Problem, training: Training, keeper: Keeper, *, keys: Keys
+) -> Iterator[Progress]:
+    """Compile a chunk of steps if any is left to do, and yield the progress after each."""
+    if run.step == training.num_steps or not run.goes_on.any():
+        return
+    size = min(training.chunk_size, training.num_steps)
+    chunk, meter = compile_chunk(problem, size, run.state, keys=keys), find_meter()
+    while run.step < training.num_steps and run.goes_on.any():
+        num_steps = keeper.next_stop(run.step, training) - run.step
+        run = stop_early(advance(run, chunk, num_steps, keys=keys, meter=meter), problem, training)
+        yield run
 
 
 def _progress_bar(run: Progress, training: Training, description: str, shown: bool) -> tqdm:
@@ -176,21 +238,9 @@ def _progress_bar(run: Progress, training: Training, description: str, shown: bo
         initial=run.step,
         desc=description,
         unit="step",
-        disable=not shown,
+        disable=not shown or not is_first(),
         dynamic_ncols=True,
     )
-
-
-def _advance_to_end(
-    run: Progress, problem: Problem, training: Training, *, key: Key
-) -> Iterator[Progress]:
-    """Compile the chunks of steps that are left, and yield the progress after each."""
-    starts = range(run.step, training.num_steps, training.chunk_size)
-    sizes = [min(training.chunk_size, training.num_steps - start) for start in starts]
-    chunks = {size: compile_chunk(problem, size, run.state, key=key) for size in set(sizes)}
-    for size in sizes:
-        run = advance(run, chunks[size], key=key)
-        yield run
 
 
 def _say_goodbye(run: Progress, path: Path | None) -> str:
@@ -201,34 +251,3 @@ def _say_goodbye(run: Progress, path: Path | None) -> str:
         else f"the checkpoint {str(path)!r} can be resumed"
     )
     return f"stopped after step {run.step}; {kept}"
-
-
-def _explain_divergence(run: Progress, training: Training, saved: int) -> str:
-    """Say at which step a run went wrong, and what to try."""
-    step = run.diverged_at or 0
-    loss = run.loss[step]
-    what = "a weight is not finite after" if np.isfinite(loss) else f"the loss is {loss} at"
-    kept = f"; the checkpoint of step {saved} is kept" if saved else ""
-    return (
-        f"training diverged: {what} step {step}; try a lower learning_rate (it was "
-        f"{training.optimiser.learning_rate:g}), a longer warmup, or a smaller clip{kept}"
-    )
-
-
-def _finish(run: Progress, problem: Problem, training: Training) -> Fit:
-    """Return the result of a run."""
-    # Away from the mesh: a single device's arrays work in everybody's computations.
-    params = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), run.state.params)
-    return Fit(
-        network=eqx.combine(params, problem.static),
-        outcome="diverged" if run.diverged else "completed",
-        training=training,
-        objective=problem.objective,
-        loss=run.loss,
-        excess=run.excess,
-        seconds=run.seconds,
-        flops_per_step=run.flops,
-        tokens_per_step=training.batch_size * problem.model.layout.input_length,
-        num_devices=problem.mesh.size,
-        num_parameters=count_parameters(params),
-    )

@@ -2,70 +2,154 @@
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
+import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
-from bayescmp._types import Key
-from bayescmp.training.steps import CompiledChunk, TrainState
+from bayescmp.training.energy import NO_METER, EnergyMeter
+from bayescmp.training.problem import Keys, Problem, place
+from bayescmp.training.settings import Training
+from bayescmp.training.steps import DIVERGED, GOES_ON, STOPPED_EARLY, CompiledChunk, TrainState
 
 
 @dataclass(frozen=True)
 class Progress:
-    """State and history of a run after some of its steps."""
+    """State and history of a run after some of its steps, for each of its seeds."""
 
     state: TrainState
     """What the next chunk starts from; it reuses the buffers, so an old state is gone."""
-    loss: Float[np.ndarray, " step"] = field(default_factory=lambda: np.zeros(0, np.float32))
-    """Training loss of each step so far, in nats."""
-    excess: Float[np.ndarray, " step"] = field(default_factory=lambda: np.zeros(0, np.float32))
+    loss: Float[np.ndarray, "seed step"]
+    """Training loss of each step so far, in nats; NaN once a seed does not go on."""
+    excess: Float[np.ndarray, "seed step"]
     """Loss above the entropy floor of each step so far, in nats."""
     seconds: float = 0.0
-    """Wall time spent in steps."""
+    """Wall time spent in steps, of all seeds together."""
+    joules: float = 0.0
+    """Energy of these steps, of everything that ran on the machine; NaN where it is not told."""
     flops: float = math.nan
-    """Floating-point operations of one step, by XLA's count."""
-    diverged_at: int | None = None
-    """First step, from zero, after which the loss or a weight is not finite."""
+    """Floating-point operations of one step of one seed, by XLA's count."""
 
     @property
     def step(self) -> int:
         """Number of steps done, which is also the number of the next one."""
-        return self.loss.size
+        return self.loss.shape[1]
+
+    @cached_property
+    def fate(self) -> Int[np.ndarray, " seed"]:
+        """What has become of each seed."""
+        return np.asarray(self.state.fate)
+
+    @cached_property
+    def num_steps(self) -> Int[np.ndarray, " seed"]:
+        """Steps that each seed has done."""
+        return np.asarray(self.state.num_steps)
 
     @property
-    def diverged(self) -> bool:
-        """Whether a loss or a weight is no longer finite."""
-        return self.diverged_at is not None
+    def diverged(self) -> Bool[np.ndarray, " seed"]:
+        """Which seeds have a loss or a weight that is no longer finite."""
+        return self.fate == DIVERGED
+
+    @property
+    def goes_on(self) -> Bool[np.ndarray, " seed"]:
+        """Which seeds have neither stopped nor diverged."""
+        return self.fate == GOES_ON
 
 
-def advance(progress: Progress, chunk: CompiledChunk, *, key: Key) -> Progress:
+def begin(state: TrainState) -> Progress:
+    """Return a run before its first step.
+
+    Args:
+        state: Where it starts from.
+
+    Returns:
+        The run, with empty histories.
+    """
+    nothing = np.zeros((len(state.fate), 0), np.float32)
+    return Progress(state, nothing, nothing)
+
+
+def advance(
+    progress: Progress,
+    chunk: CompiledChunk,
+    num_steps: int,
+    *,
+    keys: Keys,
+    meter: EnergyMeter = NO_METER,
+) -> Progress:
     """Run one chunk of steps.
 
     Args:
         progress: Where the run stands; its state is used up.
         chunk: Compiled steps.
-        key: Typed key of the data.
+        num_steps: How many steps to do, at most as many as the chunk has room for.
+        keys: Root keys of the data.
+        meter: Counts the energy.
 
     Returns:
         Where the run stands afterwards.
     """
-    clock = time.perf_counter()
-    state, record = chunk.run(progress.state, jnp.asarray(progress.step, jnp.int32), key)
+    counters, clock = meter.read(), time.perf_counter()
+    first, count = np.int32(progress.step), np.int32(num_steps)
+    state, record = chunk.run(progress.state, first, count, keys)
     record = jax.device_get(record)
     seconds = time.perf_counter() - clock
-    broken = np.flatnonzero(~record.finite)
     return replace(
         progress,
         state=state,
-        loss=np.append(progress.loss, np.asarray(record.loss, np.float32)),
-        excess=np.append(progress.excess, np.asarray(record.excess, np.float32)),
+        loss=np.append(progress.loss, record.loss[:, :num_steps], axis=1),
+        excess=np.append(progress.excess, record.excess[:, :num_steps], axis=1),
         seconds=progress.seconds + seconds,
+        joules=progress.joules + meter.joules_between(counters, meter.read()),
         flops=chunk.flops_per_step,
-        diverged_at=progress.step + int(broken[0]) if broken.size else None,
     )
+
+
+def stop_early(progress: Progress, problem: Problem, training: Training) -> Progress:
+    """Stop the seeds that have come close enough to the entropy floor.
+
+    They are looked at after whole chunks, wherever a run was interrupted in between, so
+    that a resumed run stops where an uninterrupted one does.
+
+    Args:
+        progress: Where the run stands.
+        problem: What is trained, and on what.
+        training: Settings.
+
+    Returns:
+        The same, with the seeds marked that stop here.
+    """
+    size, last = training.chunk_size, progress.step == training.num_steps
+    if training.stop_below is None or last or not progress.step or progress.step % size:
+        return progress
+    recent = np.mean(progress.excess[:, -size:], axis=1)
+    stops = progress.goes_on & (recent < training.stop_below)
+    fate = place(problem, np.where(stops, np.int32(STOPPED_EARLY), progress.fate))
+    return replace(progress, state=eqx.tree_at(lambda state: state.fate, progress.state, fate))
+
+
+def mean_recent(progress: Progress, num_steps: int) -> dict[str, float]:
+    """Return means over the last steps, by the names that a log uses.
+
+    Args:
+        progress: Where the run stands.
+        num_steps: How many of the last steps are averaged.
+
+    Returns:
+        ``loss`` in nats and, where it is known, ``excess``; with several seeds those of
+        each that goes on, for instance ``loss/seed_0``.
+    """
+    several = len(progress.fate) > 1
+    means = {}
+    for name in ("loss", "excess"):
+        recent = np.mean(getattr(progress, name)[:, -num_steps:], axis=1, dtype=np.float64)
+        for seed, mean in enumerate(recent):
+            if not math.isnan(mean):
+                means[f"{name}/seed_{seed}" if several else name] = float(mean)
+    return means
 
 
 def recent_loss(progress: Progress, num_steps: int) -> str:
@@ -73,12 +157,16 @@ def recent_loss(progress: Progress, num_steps: int) -> str:
 
     Args:
         progress: Where the run stands.
-        num_steps: How many of the last steps are averaged.
+        num_steps: How many of the last steps are averaged, over the seeds that go on.
 
     Returns:
         A few words for a progress bar.
     """
-    excess = float(np.mean(progress.excess[-num_steps:])) / math.log(2.0)
+    chosen = progress.goes_on if progress.goes_on.any() else np.ones_like(progress.goes_on)
+    loss, excess = (
+        float(np.mean(history[chosen, -num_steps:], dtype=np.float64)) / math.log(2.0)
+        for history in (progress.loss, progress.excess)
+    )
     if math.isfinite(excess):
         return f"{excess:.5f} bits above the entropy floor"
-    return f"loss {float(np.mean(progress.loss[-num_steps:])) / math.log(2.0):.4f} bits"
+    return f"loss {loss:.4f} bits"

@@ -1,40 +1,52 @@
 """Keep a run in a checkpoint, and go on from there."""
 
-import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from bayescmp._types import Key
-from bayescmp.training.checkpoint import load_checkpoint, read_header, save_checkpoint
+from bayescmp.codec import Plain, decode, encode
+from bayescmp.networks.config import AbstractNetworkConfig
+from bayescmp.networks.network import NetworkLike
+from bayescmp.networks.shape import TaskShape
+from bayescmp.training.checkpoint import (
+    fit_arrays,
+    read_arrays,
+    read_header,
+    save_checkpoint,
+)
+from bayescmp.training.differences import describe_differences
+from bayescmp.training.problem import Keys, Problem, place
 from bayescmp.training.progress import Progress
 from bayescmp.training.settings import Training
-from bayescmp.training.steps import Problem, replicate
 
-Identity = dict[str, object]
-"""What must agree for a checkpoint to belong to a run."""
+Identity = dict[str, Plain]
+"""What must agree for a checkpoint to belong to a run, as JSON can hold it."""
 
 
-def identify(problem: Problem, training: Training, *, key: Key) -> Identity:
+def identify(problem: Problem, training: Training, *, key: Keys) -> Identity:
     """Return what tells a run from other runs.
 
     Args:
         problem: What is trained, and on what.
         training: Settings.
-        key: Typed key of the data.
+        key: Typed keys of the data, one for each seed.
 
     Returns:
-        Names and values that JSON can hold.
+        Names and values that JSON can hold, the same in every process.
     """
-    static = problem.static
+    words = np.asarray(jax.random.key_data(key))
     return {
-        "model": _describe(problem.model),
-        "network": _describe(getattr(static, "config", static)),
-        **{field.name: _describe(getattr(training, field.name)) for field in fields(training)},
-        "objective": problem.objective,
-        "key": [str(jax.random.key_impl(key)), *jax.random.key_data(key).ravel().tolist()],
+        **_identify_network(problem.static),
+        "model": encode(problem.model),
+        "training": encode(training),
+        "objective": encode(problem.objective),
+        "key": {
+            "implementation": str(jax.random.key_impl(key)),
+            "words": words.reshape(-1, words.shape[-1]).tolist(),
+        },
     }
 
 
@@ -50,12 +62,14 @@ def save_progress(path: Path, progress: Progress, identity: Identity) -> None:
         OSError: If the file cannot be written; an earlier checkpoint is left as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    header = identity | {
+    arrays, values = _split(progress)
+    header = {
         "step": progress.step,
-        "seconds": progress.seconds,
-        "flops": progress.flops,
+        "num_seeds": progress.loss.shape[0],
+        "progress": {name: encode(value) for name, value in values.items()},
+        "run": identity,
     }
-    save_checkpoint(path, (progress.state, progress.loss, progress.excess), header)
+    save_checkpoint(path, arrays, header)
 
 
 def restore_progress(path: Path, start: Progress, identity: Identity, problem: Problem) -> Progress:
@@ -73,26 +87,47 @@ def restore_progress(path: Path, start: Progress, identity: Identity, problem: P
     Raises:
         ValueError: If the file is damaged or belongs to another run.
     """
+    header = check_same_run(path, identity)
+    arrays = read_arrays(path)
+    kept = {name: arrays.get(name, now) for name, now in _split(start)[0].items()}
+    fitted = fit_arrays(path, arrays, kept | {"state": start.state})
+    values = {name: decode(value, {}) for name, value in header["progress"].items()}
+    return replace(start, **kept | values | {"state": place(problem, fitted["state"])})
+
+
+def check_same_run(path: Path, identity: Identity) -> dict[str, Any]:
+    """Check that a checkpoint belongs to a run.
+
+    Args:
+        path: Checkpoint.
+        identity: Which run it should be.
+
+    Returns:
+        The checkpoint's header.
+
+    Raises:
+        ValueError: If the file is damaged or belongs to another run; lists what differs.
+    """
     header = read_header(path)
-    differences = [
-        f"{name} is {header.get(name)} there and {value} here"
-        for name, value in identity.items()
-        if header.get(name) != value
-    ]
-    if differences:
-        told = "; ".join(differences)
+    if told := describe_differences(header["run"], identity):
         raise ValueError(f"checkpoint {str(path)!r} belongs to another run: {told}")
-    history = jax.ShapeDtypeStruct((header["step"],), np.float32)
-    (state, loss, excess), _ = load_checkpoint(path, (start.state, history, history))
-    return Progress(
-        state=replicate(problem, state),
-        loss=np.asarray(loss),
-        excess=np.asarray(excess),
-        seconds=header["seconds"],
-        flops=header["flops"],
-    )
+    return header
 
 
-def _describe(value: object) -> str:
-    """Return one line that is the same in every process: without addresses in memory."""
-    return " ".join(re.sub(r" at 0x[0-9a-f]+", "", repr(value)).split())
+def _split(progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields that hold arrays, and those that JSON can hold."""
+    every = {field.name: getattr(progress, field.name) for field in fields(progress)}
+    arrays = {
+        name: value
+        for name, value in every.items()
+        if name == "state" or isinstance(value, np.ndarray)
+    }
+    return arrays, {name: value for name, value in every.items() if name not in arrays}
+
+
+def _identify_network(static: NetworkLike) -> Identity:
+    """Return the configuration and shape of one of our networks, or what another one is."""
+    config, shape = getattr(static, "config", None), getattr(static, "shape", None)
+    if isinstance(config, AbstractNetworkConfig) and isinstance(shape, TaskShape):
+        return {"network": encode(config), "shape": encode(shape)}
+    return {"network": encode(static), "shape": None}

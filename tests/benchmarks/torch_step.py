@@ -1,4 +1,6 @@
-"""The PyTorch half of throughput.py: for each line on standard input, time some steps.
+"""The PyTorch half of training_step.py: for each line on standard input, time some steps.
+
+    python torch_step.py "0.7 M" eager
 
 It answers each line, a number of steps, with wall and processor seconds. It needs PyTorch
 only, so that an interpreter without JAX can run it.
@@ -15,7 +17,12 @@ try:
 except ImportError as error:
     sys.exit(f"no PyTorch in {sys.executable}: {error}")
 
-BATCH, LENGTH, WIDTH, HEADS, HIDDEN, LAYERS, VOCABULARY, OUTCOMES = 64, 37, 64, 4, 256, 3, 40, 20
+from sizes import LENGTH, OUTCOMES, SIZES, VOCABULARY
+
+SIZE = SIZES[sys.argv[1] if len(sys.argv) > 1 else "0.15 M"]
+COMPILE = sys.argv[2:] == ["compile"]
+BATCH, WIDTH, HEADS = SIZE.batch_size, SIZE.model_size, SIZE.num_heads
+HIDDEN, LAYERS = SIZE.mlp_size, SIZE.num_layers
 ASKED = slice(0, LENGTH, 2)
 
 
@@ -53,7 +60,7 @@ class Block(torch.nn.Module):
 
 
 class Transformer(torch.nn.Module):
-    """The transformer of the default study."""
+    """The transformer of a default network."""
 
     def __init__(self):
         super().__init__()
@@ -77,9 +84,11 @@ def main() -> None:
     tokens = torch.randint(VOCABULARY, (BATCH, LENGTH))
     law = torch.rand(BATCH, len(range(LENGTH)[ASKED]), OUTCOMES).softmax(-1)
 
+    forward = torch.compile(network) if COMPILE else network
+
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        logits = network(tokens)[:, ASKED]
+        logits = forward(tokens)[:, ASKED]
         loss = functional.cross_entropy(logits.reshape(-1, OUTCOMES), law.reshape(-1, OUTCOMES))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -27,6 +27,8 @@ class Answers(eqx.Module):
     """What one pass finds out; the axis ``position`` comes first."""
 
     log_predictive: Float[Array, "*position outcome"]
+    log_asked: Float[Array, "*position"]
+    """``log p(s_t)`` of what is shown when the question is asked."""
     log_evidence: Float[Array, "*position"]
     marginals: tuple[Array, ...]
     """For each believed site: elements, values."""
@@ -110,11 +112,23 @@ def _perform(
     work = _Workbench(message, list(range(len(recipe.entering))), inputs)
     for operation in recipe.operations:
         getattr(work, operation.kind.replace(" ", "_"))(operation)
-    log_norm = logsumexp(work.message)
+    log_norm = _log_sum(work.message)
     # What is impossible stays so: its law is NaN from here on, its evidence is not.
-    log_evidence = jnp.where(jnp.isneginf(log_evidence), -jnp.inf, log_evidence + log_norm)
-    answers = Answers(work.law, log_evidence, tuple(work.marginals))
+    is_over = jnp.isneginf(log_evidence)
+    log_asked = jnp.where(is_over, -jnp.inf, log_evidence + work.log_shown)
+    log_evidence = jnp.where(is_over, -jnp.inf, log_evidence + log_norm)
+    answers = Answers(work.law, log_asked, log_evidence, tuple(work.marginals))
     return (work.ordered(recipe.leaving) - log_norm, log_evidence), answers
+
+
+def _log_sum(log_weights: Array, axis: int | tuple[int, ...] | None = None) -> Array:
+    """Return ``log sum exp`` with derivatives of 0, not NaN, where nothing is possible.
+
+    A state that cannot be reached yet is such a place, in a sequence that is possible.
+    """
+    nothing = jnp.all(jnp.isneginf(log_weights), axis=axis, keepdims=True)
+    total = logsumexp(jnp.where(nothing, 0.0, log_weights), axis=axis, keepdims=True)
+    return jnp.squeeze(jnp.where(nothing, -jnp.inf, total), axis=axis)
 
 
 class _Workbench:
@@ -123,6 +137,7 @@ class _Workbench:
     def __init__(self, message: Array, axes: list[int], inputs: StepInputs) -> None:
         self.message, self.axes, self.inputs = message, axes, inputs
         self.law: Array = message
+        self.log_shown: Array = jnp.zeros((), message.dtype)
         self.marginals: list[Array] = []
 
     def multiply(self, operation: Operation) -> None:
@@ -137,12 +152,14 @@ class _Workbench:
     def ask_bins(self, operation: Operation) -> None:
         table = jnp.moveaxis(self._table(operation), -1, 0)
         log_joint = self.message + jax.vmap(lambda t: self._aligned(t, operation.axes))(table)
-        log_bins = logsumexp(log_joint.reshape(log_joint.shape[0], -1), axis=1)
-        self.law = log_bins - logsumexp(log_bins)
+        log_bins = _log_sum(log_joint.reshape(log_joint.shape[0], -1), axis=1)
+        self.law = log_bins - _log_sum(log_bins)
+        self.log_shown = _log_sum(self.message)
 
     def ask(self, operation: Operation) -> None:
         log_law = self._alone(operation.axes[0])
-        self.law = log_law - logsumexp(log_law)
+        self.log_shown = _log_sum(log_law)
+        self.law = log_law - self.log_shown
 
     def believe(self, operation: Operation) -> None:
         marginals = jnp.stack([self._alone(axis) for axis in operation.axes])
@@ -159,12 +176,12 @@ class _Workbench:
 
     def sum(self, operation: Operation) -> None:
         where = self.axes.index(operation.axes[0])
-        self.message = logsumexp(self.message, axis=where)
+        self.message = _log_sum(self.message, axis=where)
         del self.axes[where]
 
     def forget(self, operation: Operation) -> None:
         del operation
-        self.message = self.message - logsumexp(self.message)
+        self.message = self.message - _log_sum(self.message)
 
     def ordered(self, axes: Sequence[int]) -> Array:
         """Return the table with its axes in the wanted order."""
@@ -187,4 +204,4 @@ class _Workbench:
         """Sum out all axes but one."""
         where = self.axes.index(axis)
         others = tuple(i for i in range(len(self.axes)) if i != where)
-        return logsumexp(self.message, axis=others)
+        return _log_sum(self.message, axis=others)

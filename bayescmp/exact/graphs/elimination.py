@@ -7,10 +7,6 @@ is known; minus infinity but at the value that was seen). Every marginal is then
 derivative away: ``d log Z / d log U_v(k) = p(x_v = k | evidence)``.
 """
 
-import functools
-import operator
-
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,38 +15,11 @@ from bayescmp.exact.graphs.elimination_order import EliminationPlan as Eliminati
 from bayescmp.exact.graphs.elimination_order import Scopes as Scopes
 from bayescmp.exact.graphs.elimination_order import plan_elimination as plan_elimination
 from bayescmp.exact.graphs.elimination_order import reject_wide as reject_wide
-
-LogTables = tuple[Float[Array, "..."], ...]
-"""Log of each factor's table, in nats; minus infinity is allowed."""
-
-LogPotentials = tuple[Float[Array, " _"], ...]
-"""Log weight of each value of each variable, in nats; minus infinity is allowed."""
-
-
-def safe_logsumexp(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> Float[Array, "..."]:
-    """Return ``log sum exp x``, with a derivative where nothing is possible too.
-
-    The derivative is the softmax. Where all of ``x`` is minus infinity the sum is minus
-    infinity and its derivatives of every order are 0 rather than NaN.
-
-    Args:
-        x: Log weights in nats.
-        axis: Axis or axes to sum over.
-
-    Returns:
-        The sum's log in nats, without these axes.
-
-    Example:
-        >>> from bayescmp.exact.graphs.elimination import safe_logsumexp
-        >>> jax.grad(safe_logsumexp)(jnp.full(2, -jnp.inf), 0).tolist()
-        [0.0, 0.0]
-    """
-    peak = jax.lax.stop_gradient(jnp.max(x, axis=axis, keepdims=True))
-    impossible = jnp.isneginf(peak)
-    weights = jnp.exp(x - jnp.where(impossible, 0.0, peak))
-    # The log of an impossible sum must not be taken, for its derivative is 0 / 0.
-    total = jnp.where(impossible, 1.0, jnp.sum(weights, axis=axis, keepdims=True))
-    return jnp.squeeze(jnp.log(total) + peak, axis=axis)
+from bayescmp.exact.graphs.many_settings import solver_of_many
+from bayescmp.exact.graphs.summing import LogPotentials as LogPotentials
+from bayescmp.exact.graphs.summing import LogTables as LogTables
+from bayescmp.exact.graphs.summing import safe_logsumexp as safe_logsumexp
+from bayescmp.exact.graphs.summing import sum_out
 
 
 def eliminate(
@@ -84,14 +53,7 @@ def eliminate(
         [2.0, 2.0, 2.0]
     """
     _check_tables(plan, scopes, log_tables, log_potentials)
-    tables = list(zip(scopes, log_tables, strict=True))
-    tables += [((variable,), potential) for variable, potential in enumerate(log_potentials)]
-    for variable in plan.order:
-        joined = [entry for entry in tables if variable in entry[0]]
-        tables = [entry for entry in tables if variable not in entry[0]]
-        rest = tuple(sorted(set().union(*(scope for scope, _ in joined)) - {variable}))
-        tables.append((rest, safe_logsumexp(_add(joined, (variable, *rest)), axis=0)))
-    return _add(tables, plan.keep)
+    return sum_out(plan, scopes, log_tables, log_potentials)
 
 
 def log_partition(
@@ -120,8 +82,7 @@ def log_partition(
         >>> float(log_partition(plan, ((0,),), (table,), (jnp.array([-jnp.inf, 0.0]),)))
         -0.223...
     """
-    if plan.keep:
-        raise ValueError(f"plan: expected one that keeps no variable, got {plan.keep} kept")
+    _reject_kept(plan)
     return eliminate(plan, scopes, log_tables, log_potentials)
 
 
@@ -131,6 +92,7 @@ def marginals(
     """Return the log partition and the probabilities of every variable.
 
     ``p(x_v = k | evidence) = d log Z / d log U_v(k)``: one backward pass for all variables.
+    Under ``jax.vmap`` many settings of tables and evidence are answered together.
 
     Args:
         plan: Plan for these scopes, which keeps no variable.
@@ -155,25 +117,21 @@ def marginals(
         >>> [f"{prob:.3f}" for prob in probs[0]]
         ['0.200', '0.800']
     """
-
-    def log_sum(log_potentials: LogPotentials) -> Float[Array, ""]:
-        return log_partition(plan, scopes, log_tables, log_potentials)
-
-    log_total, probs = jax.value_and_grad(log_sum)(log_potentials)
+    _reject_kept(plan)
+    _check_tables(plan, scopes, log_tables, log_potentials)
+    solve = solver_of_many(plan, scopes)
+    log_totals, probs = solve(
+        tuple(table[..., None] for table in log_tables),
+        tuple(potential[..., None] for potential in log_potentials),
+    )
+    log_total = log_totals[0]
     impossible = jnp.isneginf(log_total)
-    return log_total, tuple(jnp.where(impossible, jnp.nan, prob) for prob in probs)
+    return log_total, tuple(jnp.where(impossible, jnp.nan, prob[:, 0]) for prob in probs)
 
 
-def _add(
-    tables: list[tuple[tuple[int, ...], Float[Array, "..."]]], scope: tuple[int, ...]
-) -> Float[Array, "..."]:
-    """Add tables as one with an axis for each variable of ``scope``."""
-    aligned = []
-    for own, table in tables:
-        axes = [own.index(variable) for variable in scope if variable in own]
-        missing = [axis for axis, variable in enumerate(scope) if variable not in own]
-        aligned.append(jnp.expand_dims(jnp.transpose(table, axes), missing))
-    return functools.reduce(operator.add, aligned) if aligned else jnp.zeros(())
+def _reject_kept(plan: EliminationPlan) -> None:
+    if plan.keep:
+        raise ValueError(f"plan: expected one that keeps no variable, got {plan.keep} kept")
 
 
 def _check_tables(

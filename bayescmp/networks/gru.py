@@ -1,0 +1,128 @@
+"""Gated recurrent units in place of attention."""
+
+from dataclasses import dataclass
+from typing import final
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from bayescmp._types import Key
+from bayescmp.networks.affine import Affine
+from bayescmp.networks.config import AbstractResidualConfig, check_at_least
+from bayescmp.networks.dense import dense
+from bayescmp.networks.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.residual import AbstractResidualNetwork
+from bayescmp.networks.scans import scan_positions
+from bayescmp.networks.shape import TaskShape
+
+
+class GRUMixer(AbstractMixer):
+    """A hidden state ``h``, carried from position to position.
+
+    With ``(r, z, n) = x_t W + b`` and ``(r', z', n') = h_(t-1) U``::
+
+        candidate = tanh(n + sigmoid(r + r') (n' + b'))
+        h_t = sigmoid(z + z') h_(t-1) + (1 - sigmoid(z + z')) candidate
+
+    and an output projection of ``h_t``. The reset gate ``r`` acts after the product with
+    ``U``, so that one product serves all gates. ``z`` begins with a bias of one, which keeps.
+
+    Source: Cho et al., arXiv 1406.1078, version 1 for the order of reset and product.
+    """
+
+    input_weight: Float[Array, "feature gates"]
+    """``W``; gates ``r, z, n`` side by side."""
+    state_weight: Float[Array, "state gates"]
+    """``U``."""
+    gate_bias: Float[Array, " gates"]
+    reset_bias: Float[Array, " state"]
+    """``b'``, which the reset gate scales."""
+    out: Affine
+
+    def __init__(
+        self, model_size: int, state_size: int, *, bias: bool, out_scale: float, key: Key
+    ) -> None:
+        """Draw the weights.
+
+        Args:
+            model_size: Width of the residual stream.
+            state_size: Width of the hidden state.
+            bias: Whether the output projection has a bias.
+            out_scale: Factor on the initial output projection.
+            key: Typed key.
+        """
+        key_input, key_state, key_out = jax.random.split(key, 3)
+        gates = 3 * state_size
+        weight = jax.random.normal(key_input, (model_size, gates))
+        self.input_weight = weight / jnp.sqrt(model_size)
+        weight = jax.random.normal(key_state, (state_size, gates))
+        self.state_weight = weight / jnp.sqrt(state_size)
+        self.gate_bias = jnp.zeros(gates).at[state_size : 2 * state_size].set(1.0)
+        self.reset_bias = jnp.zeros(state_size)
+        self.out = Affine(state_size, model_size, bias=bias, scale=out_scale, key=key_out)
+
+    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+        """Carry the state through all positions."""
+        drives = dense(x, self.input_weight) + self.gate_bias
+        start = jnp.zeros((*x.shape[:-2], self.state_weight.shape[0]), drives.dtype)
+        states = scan_positions(self._step, start, drives)
+        return MixerResult(self.out(states * head_scale), None)
+
+    def _step(self, hidden: Array, drive: Array) -> tuple[Array, Array]:
+        reset, keep, candidate = jnp.split(drive, 3, axis=-1)
+        products = jnp.split(dense(hidden, self.state_weight), 3, axis=-1)
+        reset = jax.nn.sigmoid(reset + products[0])
+        keep = jax.nn.sigmoid(keep + products[1])
+        candidate = jnp.tanh(candidate + reset * (products[2] + self.reset_bias))
+        hidden = keep * hidden + (1.0 - keep) * candidate
+        return hidden, hidden
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GRUConfig(AbstractResidualConfig):
+    """The shape of a network whose blocks carry a GRU's state in place of attending.
+
+    Embedding, norms, feed-forward parts and read-out are a transformer's, so that the two
+    can be compared layer by layer. The state tells positions apart.
+
+    Example:
+        >>> config = bc.networks.GRUConfig(num_layers=1, model_size=8, mlp_size=16)
+        >>> shape = bc.networks.TaskShape.of(bc.models.Bijection(4))
+        >>> config.build(shape, key=jax.random.key(0))(jnp.array([0, 5, 1])).shape
+        (3, 4)
+    """
+
+    state_size: int | None = None
+    """Width of the hidden state; None for ``model_size``."""
+
+    def __post_init__(self) -> None:
+        """Reject shapes that cannot be built."""
+        super().__post_init__()
+        if self.state_size is not None:
+            check_at_least(self, 1, "state_size")
+
+    def make_mixer(self, *, key: Key) -> GRUMixer:
+        """Draw the weights of one block's recurrence."""
+        return GRUMixer(
+            self.model_size,
+            self.state_size or self.model_size,
+            bias=self.bias,
+            out_scale=self.out_scale,
+            key=key,
+        )
+
+    def build(self, shape: TaskShape, *, key: Key) -> "GRU":
+        """Draw the weights of a GRU."""
+        return eqx.filter_jit(GRU)(self, shape, key=key)
+
+
+@final
+class GRU(AbstractResidualNetwork):
+    """A stack of blocks whose positions learn of their past through a GRU's state."""
+
+    def __init__(self, config: GRUConfig, shape: TaskShape, *, key: Key) -> None:
+        """Draw the weights; see :class:`AbstractResidualNetwork`."""
+        super().__init__(config, shape, key=key)

@@ -1,0 +1,53 @@
+"""How attention turns scores of the past into weights."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+KernelName = Literal["softmax", "sigmoid", "linear"]
+KERNELS: tuple[KernelName, ...] = ("softmax", "sigmoid", "linear")
+Scores = Float[Array, "*sequence head input_position source_position"]
+Mask = Bool[np.ndarray, "input_position source_position"]
+
+
+def causal_mask(length: int, window: int | None) -> Mask:
+    """Return which positions each position may attend to: itself and its past.
+
+    Args:
+        length: Number of positions.
+        window: How many of the last positions, itself among them; None for all.
+
+    Returns:
+        True where attention is allowed.
+    """
+    distance = np.arange(length)[:, None] - np.arange(length)[None, :]
+    return (distance >= 0) & (distance < (length if window is None else window))
+
+
+def weigh(kernel: KernelName, scores: Scores, mask: Mask) -> Scores:
+    """Turn scores into attention weights, zero where attention is not allowed.
+
+    ``softmax``: ``exp(s_j) / sum_k exp(s_k)``. ``sigmoid``: ``1 / (1 + n exp(-s_j))`` over ``n``
+    allowed positions, whose sum is about one for small scores. ``linear``: ``s_j / n``, the
+    kernel of theories of in-context gradient descent, which has weights below zero.
+
+    Args:
+        kernel: Which of them.
+        scores: Products of queries and keys.
+        mask: Where attention is allowed; at least one place for each position.
+
+    Returns:
+        Weights; only those of ``softmax`` are probabilities.
+
+    Source: Ramapuram et al., arXiv 2409.04431, for the bias ``-log n`` of the sigmoid; von
+        Oswald et al., arXiv 2212.07677, for linear attention.
+    """
+    if kernel == "softmax":
+        return jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
+    count = mask.sum(axis=-1, keepdims=True).astype(scores.dtype)
+    if kernel == "sigmoid":
+        return jnp.where(mask, jax.nn.sigmoid(scores - np.log(count)), 0.0)
+    return jnp.where(mask, scores / count, 0.0)

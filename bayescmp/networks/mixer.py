@@ -1,0 +1,51 @@
+"""What carries information from position to position inside a block."""
+
+import abc
+
+import equinox as eqx
+from jaxtyping import Array, Float
+
+Stream = Float[Array, "*sequence input_position feature"]
+Heads = Float[Array, "*sequence head input_position head_feature"]
+SourceHeads = Float[Array, "*sequence source_head input_position head_feature"]
+Pattern = Float[Array, "*sequence head input_position source_position"]
+HeadScale = Float[Array, " head"]
+
+
+class AttentionView(eqx.Module):
+    """What attention computes on its way to an output."""
+
+    pattern: Pattern
+    """Weight of each source position."""
+    queries: Heads
+    keys: SourceHeads
+    """As many as there are heads, or fewer where heads share them."""
+    values: SourceHeads
+
+
+class MixerResult(eqx.Module):
+    """What a mixer computes."""
+
+    output: Stream
+    """What it adds to the residual stream."""
+    attention: AttentionView | None
+    """None where nothing attends."""
+
+
+class AbstractMixer(eqx.Module):
+    """The part of a block in which a position may learn of its past, and never of its future.
+
+    Leading axes are sequences, each treated as if alone.
+    """
+
+    @abc.abstractmethod
+    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+        """Mix positions.
+
+        Args:
+            x: Normalised residual stream.
+            head_scale: Factor on what each head writes; mixers without heads have one.
+
+        Returns:
+            The output, and everything on the way to it.
+        """

@@ -1,0 +1,54 @@
+"""Arithmetic in bfloat16 with weights in float32."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PyTree
+
+PrecisionName = Literal["auto", "float32", "mixed"]
+"""What a user can ask for."""
+
+Precision = Literal["float32", "mixed"]
+"""What is computed."""
+
+
+def choose_precision(name: PrecisionName) -> Precision:
+    """Return the precision that a setting stands for on this machine.
+
+    Args:
+        name: The setting.
+
+    Returns:
+        ``auto`` resolved: ``mixed`` on an accelerator, ``float32`` on a CPU, which
+        computes in bfloat16 more slowly.
+    """
+    if name != "auto":
+        return name
+    return "float32" if jax.default_backend() == "cpu" else "mixed"
+
+
+def lower(tree: PyTree[Array], precision: Precision) -> PyTree[Array]:
+    """Return arrays as the network computes with them.
+
+    The gradient of a lowered array comes back in the type that the array had, so that an
+    optimiser adds small steps to weights that can hold them.
+
+    Args:
+        tree: Weights or inputs; integers stay as they are.
+        precision: Whether to lower anything.
+
+    Returns:
+        The arrays, floating-point ones in bfloat16 if the precision is ``mixed``.
+
+    Example:
+        >>> lower({"weight": jnp.ones(2), "token": jnp.array(1)}, "mixed")["weight"].dtype
+        dtype(bfloat16)
+    """
+    if precision == "float32":
+        return tree
+
+    def cast(leaf: Array) -> Array:
+        return leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+    return jax.tree.map(cast, tree)
