@@ -1,4 +1,4 @@
-"""Two processes on one machine train as one process does."""
+"""Four and eight devices, and two processes on one machine, train as one device does."""
 
 import os
 import socket
@@ -14,16 +14,17 @@ SCRIPT = Path(__file__).with_name("joined_run.py")
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Train alone, and with two processes of one device each."""
-    folders = {name: tmp_path_factory.mktemp(name) for name in ("alone", "joined")}
+    """Train on one, four and eight devices, and with two processes of one device each."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in ("1", "4", "8", "joined")}
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     hosts = [[folders["joined"], "1", address, "2", number] for number in ("0", "1")]
-    processes = [_start(arguments) for arguments in ([folders["alone"], "1"], *hosts)]
-    for process in processes:
-        output, _ = process.communicate(timeout=500)
-        assert process.returncode == 0, output[-2_000:]
+    alone = [[folders[count], count] for count in ("1", "4", "8")]
+    for arguments in (hosts, alone):
+        for process in [_start(each) for each in arguments]:
+            output, _ = process.communicate(timeout=500)
+            assert process.returncode == 0, output[-2_000:]
     return folders
 
 
@@ -35,9 +36,12 @@ def _start(arguments: list[str | Path]) -> subprocess.Popen[str]:
     )
 
 
-def test_two_processes_end_where_one_does(runs: dict[str, Path]):
-    alone, first = (np.load(runs[name] / "0.npz") for name in ("alone", "joined"))
-    assert (alone["devices"], first["devices"]) == (1, 2)
+@pytest.mark.parametrize(("name", "num_devices"), [("4", 4), ("8", 8), ("joined", 2)])
+def test_however_devices_are_spread_the_run_ends_alike(
+    runs: dict[str, Path], name: str, num_devices: int
+):
+    alone, first = (np.load(runs[folder] / "0.npz") for folder in ("1", name))
+    assert (alone["devices"], first["devices"]) == (1, num_devices)
     # Sums over a batch are taken in another order: some roundings of 6e-8 in each of six
     # steps, which Muon's division by small norms makes larger.
     np.testing.assert_allclose(first["loss"], alone["loss"], rtol=2e-5)
