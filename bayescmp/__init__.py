@@ -59,11 +59,13 @@ if TYPE_CHECKING:
     from bayescmp.sweep.resources import SlurmResources as SlurmResources
     from bayescmp.sweep.sweeping import SweepResult as SweepResult
     from bayescmp.sweep.sweeping import run_sweep as run_sweep
-    from bayescmp.training.accounting import account as account
-    from bayescmp.training.accounting import learning_curve as learning_curve
-    from bayescmp.training.devices import use_all_cores as use_all_cores
+    from bayescmp.training.checkpoints.snapshots import load_snapshots as load_snapshots
+    from bayescmp.training.checkpoints.stored_network import load_network as load_network
+    from bayescmp.training.costs.accounting import account as account
+    from bayescmp.training.costs.accounting import learning_curve as learning_curve
+    from bayescmp.training.devices.cores import use_all_cores as use_all_cores
+    from bayescmp.training.devices.hosts import join_hosts as join_hosts
     from bayescmp.training.fit import Fit as Fit
-    from bayescmp.training.hosts import join_hosts as join_hosts
     from bayescmp.training.loop import fit as fit
     from bayescmp.training.loop import fit_seeds as fit_seeds
     from bayescmp.training.optimisers import SGD as SGD
@@ -76,8 +78,6 @@ if TYPE_CHECKING:
     from bayescmp.training.optimisers import two_timescale as two_timescale
     from bayescmp.training.optimisers import two_timescale_controls as two_timescale_controls
     from bayescmp.training.settings import Training as Training
-    from bayescmp.training.snapshots import load_snapshots as load_snapshots
-    from bayescmp.training.stored_network import load_network as load_network
     from bayescmp.workspace import Workspace as Workspace
 
     __version__: str
@@ -192,18 +192,18 @@ _HOMES = {
     "Verdict": "bayescmp.results.claims",
     "WhichBayes": "bayescmp.comparison.explaining",
     "Workspace": "bayescmp.workspace",
-    "account": "bayescmp.training.accounting",
+    "account": "bayescmp.training.costs.accounting",
     "build_network": "bayescmp.networks.registry",
     "certify": "bayescmp.certification",
     "compare": "bayescmp.comparison.compare",
     "derive_oracle": "bayescmp.derivation",
     "fit": "bayescmp.training.loop",
     "fit_seeds": "bayescmp.training.loop",
-    "join_hosts": "bayescmp.training.hosts",
+    "join_hosts": "bayescmp.training.devices.hosts",
     "judge": "bayescmp.results.claims",
-    "learning_curve": "bayescmp.training.accounting",
-    "load_network": "bayescmp.training.stored_network",
-    "load_snapshots": "bayescmp.training.snapshots",
+    "learning_curve": "bayescmp.training.costs.accounting",
+    "load_network": "bayescmp.training.checkpoints.stored_network",
+    "load_snapshots": "bayescmp.training.checkpoints.snapshots",
     "load_tree": "bayescmp.results.tree",
     "match_parameters": "bayescmp.networks.matching",
     "memory_length": "bayescmp.comparison.memory",
@@ -216,7 +216,7 @@ _HOMES = {
     "train_and_compare": "bayescmp.experiment",
     "two_timescale": "bayescmp.training.optimisers",
     "two_timescale_controls": "bayescmp.training.optimisers",
-    "use_all_cores": "bayescmp.training.devices",
+    "use_all_cores": "bayescmp.training.devices.cores",
     "validate_tree": "bayescmp.results.tree",
     "which_bayes": "bayescmp.comparison.explaining",
     "write_report": "bayescmp.report.write",

@@ -193,7 +193,7 @@ def _run(command: Run) -> int:
     folder = command.out or Path("runs") / source.stem
     print(f"{source.stem}: preset {command.preset}, results go to {folder}", flush=True)
 
-    from bayescmp.training.devices import use_all_cores
+    from bayescmp.training.devices.cores import use_all_cores
 
     use_all_cores()  # before JAX starts
     from bayescmp.running import run_study, study_key

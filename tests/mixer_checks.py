@@ -7,7 +7,7 @@ import numpy as np
 from small_networks import random_like
 
 from bayescmp.networks.config import AbstractResidualConfig
-from bayescmp.networks.mixer import AbstractMixer
+from bayescmp.networks.parts.mixer import AbstractMixer
 
 # Some hundred products and sums of size one, each with a relative rounding of 6e-8.
 FLOAT32 = {"rtol": 2e-5, "atol": 1e-5}

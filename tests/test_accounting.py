@@ -9,8 +9,15 @@ from jaxtyping import TypeCheckError
 from small_networks import CONFIGS, SHAPE, Table, small_transformer
 
 import bayescmp as bc
-from bayescmp.training.accounting import AXES, Accounting, Axis, account, learning_curve, spent
-from bayescmp.training.operations import transformer_flops
+from bayescmp.training.costs.accounting import (
+    AXES,
+    Accounting,
+    Axis,
+    account,
+    learning_curve,
+    spent,
+)
+from bayescmp.training.costs.operations import transformer_flops
 
 ACCOUNTING = Accounting(
     num_steps=4,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bayescmp.training.checkpoint import (
+from bayescmp.training.checkpoints.checkpoint import (
     load_checkpoint,
     read_arrays,
     read_header,

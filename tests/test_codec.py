@@ -18,7 +18,7 @@ from bayescmp.codec import class_table, decode, encode
 from bayescmp.models import Bijection, HiddenMarkov, beta_bernoulli
 from bayescmp.networks.registry import CONFIGS
 from bayescmp.networks.shape import TaskShape
-from bayescmp.training.differences import describe_differences
+from bayescmp.training.checkpoints.differences import describe_differences
 from bayescmp.training.optimisers import ParameterGroup
 from bayescmp.training.settings import Training
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from bayescmp.training.energy import EnergyCounter, EnergyMeter, find_meter
+from bayescmp.training.costs.energy import EnergyCounter, EnergyMeter, find_meter
 from bayescmp.training.progress import advance, begin
 from bayescmp.training.steps import CompiledChunk, StepRecord, TrainState
 

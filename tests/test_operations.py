@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 from small_networks import INPUT_SIZE, MAX_LENGTH, NUM_OUTCOMES, SHAPE, small_config
 
 from bayescmp.networks.transformer import TransformerConfig
-from bayescmp.training.operations import count_operations, transformer_flops
+from bayescmp.training.costs.operations import count_operations, transformer_flops
 
 SIZE, LENGTH, BATCH = 8, 10, 5
 PRODUCT = 2.0 * SIZE**3

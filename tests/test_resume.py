@@ -21,9 +21,9 @@ from small_networks import Table, small_config, transformer_for
 import bayescmp as bc
 from bayescmp.models import beta_bernoulli
 from bayescmp.training import TrainingDivergedError, loop
-from bayescmp.training.checkpoint import read_header
+from bayescmp.training.checkpoints.checkpoint import read_header
+from bayescmp.training.checkpoints.stored_network import load_network, load_training
 from bayescmp.training.interrupt import listen_for_stop
-from bayescmp.training.stored_network import load_network, load_training
 
 # 23 steps in chunks of 5, so that the last chunk is shorter; checkpoints at 10, 20 and 23.
 SHORT = dataclasses.replace(TRAINING, num_steps=23, optimiser=bc.Muon())

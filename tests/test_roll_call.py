@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from bayescmp.training.hosts import agree, is_first, join_hosts
-from bayescmp.training.roll_call import answer_roll, call_roll
+from bayescmp.training.devices.hosts import agree, is_first, join_hosts
+from bayescmp.training.devices.roll_call import answer_roll, call_roll
 
 SHORT = 0.4
 """Seconds; long enough for a loopback connection on a busy machine, several times over."""

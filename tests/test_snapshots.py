@@ -14,9 +14,9 @@ from small_networks import small_config, transformer_for
 
 import bayescmp as bc
 from bayescmp.training import keeping
-from bayescmp.training.checkpoint import read_arrays, read_header, save_checkpoint
-from bayescmp.training.resume import Identity
-from bayescmp.training.snapshots import (
+from bayescmp.training.checkpoints.checkpoint import read_arrays, read_header, save_checkpoint
+from bayescmp.training.checkpoints.resume import Identity
+from bayescmp.training.checkpoints.snapshots import (
     check_snapshots,
     load_snapshots,
     snapshot_path,

@@ -11,7 +11,7 @@ from network_cases import CASES
 
 from bayescmp.networks import LinearSSMConfig, SelectiveSSMConfig
 from bayescmp.networks.linear_ssm import FASTEST, SLOWEST
-from bayescmp.networks.scans import linear_recurrence
+from bayescmp.networks.parts.scans import linear_recurrence
 from bayescmp.networks.selective_ssm import (
     LONGEST_STEP,
     SHORTEST_STEP,

@@ -16,9 +16,9 @@ from small_networks import SHAPE, Table, random_like
 
 from bayescmp.codec import encode
 from bayescmp.networks.registry import CONFIGS
-from bayescmp.training.checkpoint import read_header, save_checkpoint
+from bayescmp.training.checkpoints.checkpoint import read_header, save_checkpoint
+from bayescmp.training.checkpoints.stored_network import load_network, load_training
 from bayescmp.training.optimisers.schedule_free import ScheduleFree
-from bayescmp.training.stored_network import load_network, load_training
 
 
 def stack_seeds(config, num_seeds: int = 2) -> list:

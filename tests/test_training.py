@@ -16,9 +16,9 @@ from small_networks import Table, small_config, transformer_for
 import bayescmp as bc
 from bayescmp.models import Bijection, beta_bernoulli
 from bayescmp.training import TrainingDivergedError, steps
+from bayescmp.training.devices.mesh import BATCH_AXIS, SEED_AXIS, share_work, training_mesh
 from bayescmp.training.gradients import Gradients, add_over_devices, sum_gradients
 from bayescmp.training.loop import Training, fit
-from bayescmp.training.mesh import BATCH_AXIS, SEED_AXIS, share_work, training_mesh
 from bayescmp.training.problem import pose
 from bayescmp.training.settings import choose_objective
 

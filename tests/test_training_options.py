@@ -14,6 +14,7 @@ from small_networks import Table
 
 import bayescmp as bc
 from bayescmp.models import Bijection
+from bayescmp.training.checkpoints.snapshots import load_snapshots
 from bayescmp.training.loggers import AbstractLogger
 from bayescmp.training.loop import Training, fit, fit_seeds
 from bayescmp.training.objectives import batch_losses
@@ -21,7 +22,6 @@ from bayescmp.training.precision import choose_precision, lower
 from bayescmp.training.problem import place, pose, stack_keys
 from bayescmp.training.progress import advance, begin
 from bayescmp.training.settings import choose_objective, question_weights
-from bayescmp.training.snapshots import load_snapshots
 from bayescmp.training.steps import compile_chunk, start_state
 
 MODEL = Bijection(4)  # three questions

@@ -30,7 +30,7 @@ from bayescmp.networks import (
     count_parameters,
     logits_at,
 )
-from bayescmp.networks.positions import rotate
+from bayescmp.networks.parts.positions import rotate
 
 EVERY_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 # Sums of about a dozen terms of size one, through three blocks: some ten roundings of 6e-8.

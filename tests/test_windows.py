@@ -17,7 +17,7 @@ from bayescmp.networks import (
     PrefixMLPConfig,
     TaskShape,
 )
-from bayescmp.networks.windows import lagged
+from bayescmp.networks.parts.windows import lagged
 
 CONVOLUTIONS = {
     "full convolution": oracles_mixers.full_convolution,

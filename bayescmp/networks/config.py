@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bayescmp._types import Key
-from bayescmp.networks.feed_forward import ACTIVATIONS, Activation
 from bayescmp.networks.heads import FiniteHead, Head
-from bayescmp.networks.mixer import AbstractMixer
-from bayescmp.networks.norms import NormName, NormPlace
-from bayescmp.networks.positions import Positions
+from bayescmp.networks.parts.feed_forward import ACTIVATIONS, Activation
+from bayescmp.networks.parts.mixer import AbstractMixer
+from bayescmp.networks.parts.norms import NormName, NormPlace
+from bayescmp.networks.parts.positions import Positions
+from bayescmp.networks.parts.windows import FullWindow
 from bayescmp.networks.shape import TaskShape
-from bayescmp.networks.windows import FullWindow
 
 if TYPE_CHECKING:
     from bayescmp.networks.network import AbstractNetwork

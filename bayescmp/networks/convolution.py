@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
-from bayescmp.networks.affine import Affine
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
-from bayescmp.networks.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.affine import Affine
+from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.windows import DepthwiseWindow, FullWindow
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
-from bayescmp.networks.windows import DepthwiseWindow, FullWindow
 
 
 class DepthwiseConvolution(AbstractMixer):

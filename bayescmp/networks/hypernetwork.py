@@ -10,15 +10,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp._types import Inputs, Key
-from bayescmp.networks.affine import Affine
 from bayescmp.networks.config import AbstractNetworkConfig, check_at_least
-from bayescmp.networks.dense import dense
-from bayescmp.networks.embedding import embed_inputs
-from bayescmp.networks.feed_forward import FeedForward
 from bayescmp.networks.heads import FiniteHead, Head
 from bayescmp.networks.network import AbstractNetwork
+from bayescmp.networks.parts.affine import Affine
+from bayescmp.networks.parts.dense import dense
+from bayescmp.networks.parts.embedding import embed_inputs
+from bayescmp.networks.parts.feed_forward import FeedForward
+from bayescmp.networks.parts.windows import FullWindow
 from bayescmp.networks.shape import TaskShape
-from bayescmp.networks.windows import FullWindow
 
 LARGEST_WRITER = 10_000_000
 """Entries above which the matrix that writes weights is refused."""

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from bayescmp._types import Inputs, Key
 from bayescmp.networks.config import AbstractNetworkConfig, check_at_least
 from bayescmp.networks.network import AbstractNetwork
+from bayescmp.networks.parts.windows import lagged
 from bayescmp.networks.shape import TaskShape
-from bayescmp.networks.windows import lagged
 
 LARGEST_TABLE = 10_000_000
 """Entries above which a table is refused."""

@@ -7,9 +7,9 @@ import equinox as eqx
 
 from bayescmp._types import Key
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
+from bayescmp.networks.parts.windows import FullWindow
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
-from bayescmp.networks.windows import FullWindow
 
 
 @final

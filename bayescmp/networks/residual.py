@@ -6,17 +6,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bayescmp._types import Inputs, Key
-from bayescmp.networks.block import Block, BlockResult, BlockScales
 from bayescmp.networks.config import AbstractResidualConfig
-from bayescmp.networks.dense import dense
-from bayescmp.networks.embedding import embed_inputs
 from bayescmp.networks.interventions import Interventions
 from bayescmp.networks.network import AbstractTracedNetwork, Positions
-from bayescmp.networks.norms import Norm, make_norm, normalise
-from bayescmp.networks.positions import sinusoids
+from bayescmp.networks.parts.block import Block, BlockResult, BlockScales
+from bayescmp.networks.parts.dense import dense
+from bayescmp.networks.parts.embedding import embed_inputs
+from bayescmp.networks.parts.norms import Norm, make_norm, normalise
+from bayescmp.networks.parts.positions import sinusoids
+from bayescmp.networks.parts.stack import make_stack, pick_block
+from bayescmp.networks.parts.windows import FullWindow
 from bayescmp.networks.shape import TaskShape
-from bayescmp.networks.stack import make_stack, pick_block
-from bayescmp.networks.windows import FullWindow
 from bayescmp.records import LayerTrace
 
 

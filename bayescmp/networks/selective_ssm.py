@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
-from bayescmp.networks.affine import Affine
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
-from bayescmp.networks.dense import dense
-from bayescmp.networks.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.affine import Affine
+from bayescmp.networks.parts.dense import dense
+from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.scans import linear_recurrence, scan_positions
+from bayescmp.networks.parts.windows import DepthwiseWindow
 from bayescmp.networks.residual import AbstractResidualNetwork
-from bayescmp.networks.scans import linear_recurrence, scan_positions
 from bayescmp.networks.shape import TaskShape
-from bayescmp.networks.windows import DepthwiseWindow
 
 SHORTEST_STEP, LONGEST_STEP = 0.001, 0.1
 """Steps between which channels begin, evenly in logarithms."""

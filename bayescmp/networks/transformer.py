@@ -7,10 +7,10 @@ import equinox as eqx
 
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.networks.attention import Attention
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least, check_choice
-from bayescmp.networks.kernels import KERNELS, KernelName
-from bayescmp.networks.positions import POSITIONS, Positions
+from bayescmp.networks.parts.attention import Attention
+from bayescmp.networks.parts.kernels import KERNELS, KernelName
+from bayescmp.networks.parts.positions import POSITIONS, Positions
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
 

@@ -59,7 +59,7 @@ def sweep(command: Sweep) -> int:
     shard = read_shard(command.shard)
     folder = command.out or Path("runs") / f"{source.stem}-sweep"
     if not command.slurm and command.workers == 1:
-        from bayescmp.training.devices import use_all_cores
+        from bayescmp.training.devices.cores import use_all_cores
 
         use_all_cores()  # before JAX starts
     from bayescmp.study import load_study

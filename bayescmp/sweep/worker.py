@@ -57,7 +57,7 @@ def perform_on_all_cores(line: str) -> str:
         The outcome, for ``read_outcome``.
     """
     from bayescmp.sweep.perform import perform_order
-    from bayescmp.training.devices import use_all_cores
+    from bayescmp.training.devices.cores import use_all_cores
 
     use_all_cores()
     return perform_order(line)

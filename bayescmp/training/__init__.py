@@ -1,15 +1,22 @@
 """Training: objectives, optimisers, the compiled loop, devices, checkpoints, accounting."""
 
-from bayescmp.training.accounting import AXES as AXES
-from bayescmp.training.accounting import Accounting as Accounting
-from bayescmp.training.accounting import account as account
-from bayescmp.training.accounting import learning_curve as learning_curve
-from bayescmp.training.accounting import spent as spent
-from bayescmp.training.devices import use_all_cores as use_all_cores
+from bayescmp.training.checkpoints.snapshots import Snapshot as Snapshot
+from bayescmp.training.checkpoints.snapshots import load_snapshots as load_snapshots
+from bayescmp.training.checkpoints.snapshots import snapshot_steps as snapshot_steps
+from bayescmp.training.checkpoints.stored_network import load_network as load_network
+from bayescmp.training.checkpoints.stored_network import load_training as load_training
+from bayescmp.training.costs.accounting import AXES as AXES
+from bayescmp.training.costs.accounting import Accounting as Accounting
+from bayescmp.training.costs.accounting import account as account
+from bayescmp.training.costs.accounting import learning_curve as learning_curve
+from bayescmp.training.costs.accounting import spent as spent
+from bayescmp.training.costs.energy import find_meter as find_meter
+from bayescmp.training.costs.operations import count_operations as count_operations
+from bayescmp.training.costs.operations import transformer_flops as transformer_flops
+from bayescmp.training.devices.cores import use_all_cores as use_all_cores
+from bayescmp.training.devices.hosts import join_hosts as join_hosts
 from bayescmp.training.divergence import TrainingDivergedError as TrainingDivergedError
-from bayescmp.training.energy import find_meter as find_meter
 from bayescmp.training.fit import Fit as Fit
-from bayescmp.training.hosts import join_hosts as join_hosts
 from bayescmp.training.loggers import AbstractLogger as AbstractLogger
 from bayescmp.training.loggers import JsonLinesLogger as JsonLinesLogger
 from bayescmp.training.loggers import MLflowLogger as MLflowLogger
@@ -18,8 +25,6 @@ from bayescmp.training.loggers import WandbLogger as WandbLogger
 from bayescmp.training.loggers import read_log as read_log
 from bayescmp.training.loop import fit as fit
 from bayescmp.training.loop import fit_seeds as fit_seeds
-from bayescmp.training.operations import count_operations as count_operations
-from bayescmp.training.operations import transformer_flops as transformer_flops
 from bayescmp.training.optimisers import SGD as SGD
 from bayescmp.training.optimisers import Adam as Adam
 from bayescmp.training.optimisers import AdamW as AdamW
@@ -30,8 +35,3 @@ from bayescmp.training.optimisers import ScheduleFree as ScheduleFree
 from bayescmp.training.optimisers import two_timescale as two_timescale
 from bayescmp.training.optimisers import two_timescale_controls as two_timescale_controls
 from bayescmp.training.settings import Training as Training
-from bayescmp.training.snapshots import Snapshot as Snapshot
-from bayescmp.training.snapshots import load_snapshots as load_snapshots
-from bayescmp.training.snapshots import snapshot_steps as snapshot_steps
-from bayescmp.training.stored_network import load_network as load_network
-from bayescmp.training.stored_network import load_training as load_training

@@ -9,7 +9,7 @@ from jaxtyping import Array, Int, PyTree
 from jaxtyping import Key as KeyArray
 
 from bayescmp._types import Key
-from bayescmp.training.mesh import BATCH_AXIS
+from bayescmp.training.devices.mesh import BATCH_AXIS
 from bayescmp.training.objectives import BatchLosses, batch_losses
 from bayescmp.training.problem import Problem
 

@@ -11,14 +11,14 @@ from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike
 from bayescmp.oracle import AbstractOracle
+from bayescmp.training.checkpoints.keeping import Keeper
+from bayescmp.training.costs.energy import find_meter
+from bayescmp.training.devices.hosts import agree, is_first
 from bayescmp.training.divergence import TrainingDivergedError as TrainingDivergedError
 from bayescmp.training.divergence import explain_divergence
-from bayescmp.training.energy import find_meter
 from bayescmp.training.fit import Fit as Fit
 from bayescmp.training.fit import collect_fits
-from bayescmp.training.hosts import agree, is_first
 from bayescmp.training.interrupt import listen_for_stop
-from bayescmp.training.keeping import Keeper
 from bayescmp.training.loggers import AbstractLogger
 from bayescmp.training.problem import Keys, Problem, place, pose, stack_keys
 from bayescmp.training.progress import (

@@ -17,7 +17,7 @@ from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike, check_answers
 from bayescmp.oracle import AbstractOracle
-from bayescmp.training.mesh import SEED_AXIS, training_mesh
+from bayescmp.training.devices.mesh import SEED_AXIS, training_mesh
 from bayescmp.training.objectives import ObjectiveName
 from bayescmp.training.optimisers import Optimiser
 from bayescmp.training.precision import Precision, choose_precision
@@ -56,7 +56,7 @@ class Problem:
     """Whether the seeds of one device take each step together, by ``vmap``, or one seed takes
     all steps of a chunk before the next one does. Larger arrays are good for an accelerator
     and bad for the cache of a core: a step of four seeds, measured as in
-    :func:`~bayescmp.training.mesh.share_work`, took 146 ms by ``vmap`` and 133 ms without."""
+    :func:`~bayescmp.training.devices.mesh.share_work`, took 146 ms by ``vmap``, 133 without."""
 
 
 def pose(

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from bayescmp.training.energy import NO_METER, EnergyMeter
+from bayescmp.training.costs.energy import NO_METER, EnergyMeter
 from bayescmp.training.problem import Keys, Problem, place
 from bayescmp.training.settings import Training
 from bayescmp.training.steps import DIVERGED, GOES_ON, STOPPED_EARLY, CompiledChunk, TrainState

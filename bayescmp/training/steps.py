@@ -15,9 +15,9 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from bayescmp._types import Key
 from bayescmp.training.averaging import include
+from bayescmp.training.costs.operations import count_operations
+from bayescmp.training.devices.mesh import SEED_AXIS
 from bayescmp.training.gradients import Gradients, add_over_devices, sum_gradients
-from bayescmp.training.mesh import SEED_AXIS
-from bayescmp.training.operations import count_operations
 from bayescmp.training.problem import Keys, Problem, place
 
 GOES_ON, STOPPED_EARLY, DIVERGED = range(3)

@@ -26,7 +26,7 @@ from sizes import SIZES, Size  # noqa: E402
 
 from bayescmp.models import Bijection  # noqa: E402
 from bayescmp.networks import TaskShape  # noqa: E402
-from bayescmp.training.operations import transformer_flops  # noqa: E402
+from bayescmp.training.costs.operations import transformer_flops  # noqa: E402
 
 MODEL = Bijection(20)
 EAGER_GOAL, COMPILE_GOAL, RATE_GOAL = 1.5, 1.2, 0.6

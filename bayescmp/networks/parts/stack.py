@@ -4,11 +4,11 @@ import equinox as eqx
 import jax
 
 from bayescmp._types import Key
-from bayescmp.networks.block import Block
 from bayescmp.networks.config import AbstractResidualConfig
-from bayescmp.networks.experts import Experts
-from bayescmp.networks.feed_forward import FeedForward
-from bayescmp.networks.norms import make_norm
+from bayescmp.networks.parts.block import Block
+from bayescmp.networks.parts.experts import Experts
+from bayescmp.networks.parts.feed_forward import FeedForward
+from bayescmp.networks.parts.norms import make_norm
 
 
 def make_stack(config: AbstractResidualConfig, *, key: Key) -> Block:

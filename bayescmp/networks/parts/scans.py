@@ -49,7 +49,7 @@ def linear_recurrence(
     Source: Blelloch, "Prefix sums and their applications", 1990, section 1.4.
 
     Example:
-        >>> from bayescmp.networks.scans import linear_recurrence
+        >>> from bayescmp.networks.parts.scans import linear_recurrence
         >>> linear_recurrence(jnp.array([0.5, 0.5, 0.5]), jnp.ones(3), axis=0)
         Array([1.  , 1.5 , 1.75], dtype=float32)
     """

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from bayescmp.training.hosts import is_first
+from bayescmp.training.checkpoints.resume import Identity, identify, restore_progress, save_progress
+from bayescmp.training.checkpoints.snapshots import check_snapshots, snapshot_path, snapshot_steps
+from bayescmp.training.devices.hosts import is_first
 from bayescmp.training.problem import Keys, Problem
 from bayescmp.training.progress import Progress
-from bayescmp.training.resume import Identity, identify, restore_progress, save_progress
 from bayescmp.training.settings import Training
-from bayescmp.training.snapshots import check_snapshots, snapshot_path, snapshot_steps
 
 
 @dataclass(frozen=True)

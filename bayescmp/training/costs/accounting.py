@@ -11,8 +11,8 @@ from jaxtyping import Float
 from bayescmp.networks.network import NetworkLike
 from bayescmp.networks.shape import TaskShape
 from bayescmp.networks.transformer import TransformerConfig
+from bayescmp.training.costs.operations import transformer_flops
 from bayescmp.training.fit import Fit
-from bayescmp.training.operations import transformer_flops
 
 Axis = Literal["step", "sequence", "token", "operation", "second", "joule"]
 """What a comparison is made at equal amounts of."""

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bayescmp._types import Inputs
-from bayescmp.networks.dense import dense
+from bayescmp.networks.parts.dense import dense
 
 
 def embed_inputs(

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from bayescmp.networks.network import NetworkLike
-from bayescmp.training.checkpoint import read_header
-from bayescmp.training.resume import Identity, check_same_run
-from bayescmp.training.stored_network import load_network, read_seed
+from bayescmp.training.checkpoints.checkpoint import read_header
+from bayescmp.training.checkpoints.resume import Identity, check_same_run
+from bayescmp.training.checkpoints.stored_network import load_network, read_seed
 
 _NAME = re.compile(r"step_(\d+)\.ckpt")
 

@@ -4,10 +4,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from bayescmp.networks.experts import Experts
-from bayescmp.networks.feed_forward import FeedForward
-from bayescmp.networks.mixer import AbstractMixer, AttentionView, MixerResult, Stream
-from bayescmp.networks.norms import Norm, NormPlace, normalise
+from bayescmp.networks.parts.experts import Experts
+from bayescmp.networks.parts.feed_forward import FeedForward
+from bayescmp.networks.parts.mixer import AbstractMixer, AttentionView, MixerResult, Stream
+from bayescmp.networks.parts.norms import Norm, NormPlace, normalise
 
 
 class BlockResult(eqx.Module):

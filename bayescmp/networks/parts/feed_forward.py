@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
-from bayescmp.networks.dense import dense
+from bayescmp.networks.parts.dense import dense
 
 Activation = Literal["gelu", "relu", "silu", "sigmoid", "swiglu"]
 ACTIVATIONS: tuple[Activation, ...] = ("gelu", "relu", "silu", "sigmoid", "swiglu")

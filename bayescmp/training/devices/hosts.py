@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from bayescmp.training.roll_call import answer_roll, call_roll
+from bayescmp.training.devices.roll_call import answer_roll, call_roll
 
 
 def join_hosts(

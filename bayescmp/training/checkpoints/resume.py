@@ -11,13 +11,13 @@ from bayescmp.codec import Plain, decode, encode
 from bayescmp.networks.config import AbstractNetworkConfig
 from bayescmp.networks.network import NetworkLike
 from bayescmp.networks.shape import TaskShape
-from bayescmp.training.checkpoint import (
+from bayescmp.training.checkpoints.checkpoint import (
     fit_arrays,
     read_arrays,
     read_header,
     save_checkpoint,
 )
-from bayescmp.training.differences import describe_differences
+from bayescmp.training.checkpoints.differences import describe_differences
 from bayescmp.training.problem import Keys, Problem, place
 from bayescmp.training.progress import Progress
 from bayescmp.training.settings import Training

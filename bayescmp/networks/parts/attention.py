@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
-from bayescmp.networks.dense import dense
-from bayescmp.networks.kernels import KernelName, causal_mask, weigh
-from bayescmp.networks.mixer import (
+from bayescmp.networks.parts.dense import dense
+from bayescmp.networks.parts.kernels import KernelName, causal_mask, weigh
+from bayescmp.networks.parts.mixer import (
     AbstractMixer,
     AttentionView,
     Heads,
@@ -19,7 +19,7 @@ from bayescmp.networks.mixer import (
     SourceHeads,
     Stream,
 )
-from bayescmp.networks.positions import Positions, distance_bias, rotate
+from bayescmp.networks.parts.positions import Positions, distance_bias, rotate
 
 
 class Attention(AbstractMixer):

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
-from bayescmp.networks.dense import dense
-from bayescmp.networks.feed_forward import Activation, FeedForward, Stream
+from bayescmp.networks.parts.dense import dense
+from bayescmp.networks.parts.feed_forward import Activation, FeedForward, Stream
 
 
 class Experts(eqx.Module):

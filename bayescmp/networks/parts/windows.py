@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from bayescmp._types import Key
-from bayescmp.networks.dense import dense
+from bayescmp.networks.parts.dense import dense
 
 Stream = Float[Array, "*sequence input_position feature"]
 
@@ -25,7 +25,7 @@ def lagged(
         Row ``t - lag`` at position ``t``; lag zero is the position itself.
 
     Example:
-        >>> from bayescmp.networks.windows import lagged
+        >>> from bayescmp.networks.parts.windows import lagged
         >>> lagged(jnp.array([[1], [2], [3]]), 2)[..., 0].tolist()
         [[1, 0], [2, 1], [3, 2]]
     """

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
-from bayescmp.networks.dense import dense
+from bayescmp.networks.parts.dense import dense
 
 
 class Affine(eqx.Module):

@@ -15,7 +15,7 @@ from bayescmp.codec import class_table, decode
 from bayescmp.networks.network import AbstractNetwork, NetworkLike
 from bayescmp.networks.registry import CONFIGS
 from bayescmp.networks.shape import TaskShape
-from bayescmp.training.checkpoint import fit_arrays, read_arrays, read_header
+from bayescmp.training.checkpoints.checkpoint import fit_arrays, read_arrays, read_header
 from bayescmp.training.optimisers.schedule_free import ScheduleFree
 from bayescmp.training.settings import Training
 

@@ -1,0 +1,1 @@
+"""What a run cost: operations, energy, and curves against them."""
