@@ -6,6 +6,7 @@ that commands which a test starts in processes of their own see the same.
 
 import os
 import zlib
+from collections.abc import Iterator
 
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
@@ -52,3 +53,10 @@ def getkey(request: pytest.FixtureRequest):
         return jax.random.fold_in(key, count)
 
     return fresh
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs() -> Iterator[None]:
+    """Let go of what a module compiled: thousands of programs exhaust a process's mappings."""
+    yield
+    jax.clear_caches()

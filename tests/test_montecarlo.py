@@ -379,3 +379,16 @@ def test_settings_without_a_standard_error_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_sequences_that_end_early_keep_their_last_answers():
+    model = bc.models.beta_bernoulli(length=4)
+    tosses = jnp.array([[1, 0, 1, 1], [1, 0, 1, 1]])
+    settings = SmcSettings(num_particles=128)
+    oracle = derive_by_sampling(model, settings=settings, num_trials=1, progress=False)
+    whole = oracle.estimate(model.batch_from_sites({"token": tosses}))
+    ended = oracle.estimate(model.batch_from_sites({"token": tosses}, lengths=[4, 2]))
+    for before, after in zip(jax.tree.leaves(whole), jax.tree.leaves(ended), strict=True):
+        np.testing.assert_array_equal(before[0], after[0])
+        np.testing.assert_array_equal(before[1, :2], after[1, :2])
+        np.testing.assert_array_equal(after[1, 2:], np.stack([after[1, 1]] * 2))

@@ -2,9 +2,11 @@
 
 import math
 import warnings
+from functools import partial
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
@@ -189,10 +191,10 @@ def estimate_batch(
             answers.append(sample_answers(target, settings, example, key=own))
     found = jax.tree.map(lambda *x: np.stack(x).reshape(*axes, *x[0].shape), *answers)
     with jax.enable_x64(True):
-        held = jax.tree.map(np.asarray, hold_after_end(found.reference, batch.supervised))
-    found = eqx.tree_at(lambda answers: answers.reference, found, held)
-    reject_impossible(found.reference)
-    return found
+        hold = partial(hold_after_end, supervised=batch.supervised)
+        held = jax.tree.map(lambda x: np.asarray(hold(jnp.asarray(x))), found)
+    reject_impossible(held.reference)
+    return held
 
 
 def _reject_others(model: AbstractGenerativeModel, batch: Batch) -> None:
