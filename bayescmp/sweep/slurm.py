@@ -24,7 +24,7 @@ from bayescmp.sweep.resources import SlurmResources
 from bayescmp.sweep.worker import perform_on_all_cores
 
 if TYPE_CHECKING:
-    import submitit
+    import submitit  # pyright: ignore[reportMissingImports]
 
 _POLL_SECONDS = 2.0
 _POLLS_OF_GRACE = 5  # a shared file system may show a job's result late
@@ -82,7 +82,7 @@ def _make_executor(
 ) -> "submitit.AutoExecutor":
     """Say to submitit what each job asks for."""
     try:
-        import submitit
+        import submitit  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         error.add_note("(the extra slurm installs it: pip install 'bayescmp[slurm]')")
         raise
