@@ -14,6 +14,7 @@ from bayescmp.networks.parts.affine import Affine
 from bayescmp.networks.parts.dense import dense
 from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
 from bayescmp.networks.parts.scans import linear_recurrence
+from bayescmp.networks.parts.single import at_least_single
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
 
@@ -69,13 +70,14 @@ class LinearSSMMixer(AbstractMixer):
     def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
         """Run the recurrence over all positions at once."""
         states = self.states(x)
-        parts = jnp.concatenate([states.real, states.imag], axis=-1)
+        parts = jnp.concatenate([states.real, states.imag], axis=-1).astype(x.dtype)
         return MixerResult(self.out(parts * head_scale) + self.skip * x * head_scale, None)
 
     @property
     def decay(self) -> Complex[Array, " state"]:
         """The factor ``a`` of each state in one step."""
-        return jnp.exp(jax.lax.complex(-jnp.exp(self.rate), self.phase))
+        rate, phase = at_least_single(self.rate), at_least_single(self.phase)
+        return jnp.exp(jax.lax.complex(-jnp.exp(rate), phase))
 
     def states(self, x: Stream) -> Complex[Array, "*sequence input_position state"]:
         """Return the state after every position.
@@ -87,7 +89,7 @@ class LinearSSMMixer(AbstractMixer):
             ``h_t``.
         """
         # sqrt(1 - |a|^2), without the loss of digits where |a| is almost one.
-        gain = jnp.sqrt(-jnp.expm1(-2.0 * jnp.exp(self.rate)))
+        gain = jnp.sqrt(-jnp.expm1(-2.0 * jnp.exp(at_least_single(self.rate))))
         real, imaginary = jnp.split(dense(x, self.drive_weight), 2, axis=-1)
         drive = jax.lax.complex(gain * real, gain * imaginary)
         decay = jnp.broadcast_to(self.decay, (*(1,) * (x.ndim - 2), x.shape[-2], gain.size))

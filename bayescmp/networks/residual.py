@@ -154,6 +154,8 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
         changes = self.no_interventions if interventions is None else interventions
         changes.check_fit(self.config.depth, self.config.heads_per_layer)
         scales = BlockScales(changes.head_scale, changes.mixer_scale, changes.mlp_scale)
+        # Factors must not change the precision in which the network computes.
+        scales = jax.tree.map(lambda leaf: leaf.astype(self.embedding.dtype), scales)
         layers = range(self.config.depth)
         return [jax.tree.map(lambda leaf, i=layer: leaf[i], scales) for layer in layers]
 

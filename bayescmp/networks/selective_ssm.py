@@ -15,6 +15,7 @@ from bayescmp.networks.parts.affine import Affine
 from bayescmp.networks.parts.dense import dense
 from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
 from bayescmp.networks.parts.scans import linear_recurrence, scan_positions
+from bayescmp.networks.parts.single import at_least_single
 from bayescmp.networks.parts.windows import DepthwiseWindow
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
@@ -122,9 +123,10 @@ class SelectiveSSMMixer(AbstractMixer):
         # in a CPU's cache and need a fifth of the time that all at once need (64 sequences, 37
         # positions, 128 channels of 16 states, with gradients). Accelerators, which would wait
         # at every position, get them all at once.
-        return jax.lax.platform_dependent(
-            jnp.exp(self.log_rate), step, u, entry, leave, cpu=run_states, default=join_states
-        )
+        parts = (jnp.exp(self.log_rate), step, u, entry, leave)
+        wide = [at_least_single(part) for part in parts]
+        y = jax.lax.platform_dependent(*wide, cpu=run_states, default=join_states)
+        return y.astype(u.dtype)
 
 
 def join_states(

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from bayescmp.networks.parts.single import at_least_single
+
 KernelName = Literal["softmax", "sigmoid", "linear"]
 KERNELS: tuple[KernelName, ...] = ("softmax", "sigmoid", "linear")
 Scores = Float[Array, "*sequence head input_position source_position"]
@@ -46,8 +48,9 @@ def weigh(kernel: KernelName, scores: Scores, mask: Mask) -> Scores:
         Oswald et al., arXiv 2212.07677, for linear attention.
     """
     if kernel == "softmax":
-        return jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
+        allowed = jnp.where(mask, at_least_single(scores), -jnp.inf)
+        return jax.nn.softmax(allowed, axis=-1).astype(scores.dtype)
     count = mask.sum(axis=-1, keepdims=True).astype(scores.dtype)
     if kernel == "sigmoid":
-        return jnp.where(mask, jax.nn.sigmoid(scores - np.log(count)), 0.0)
+        return jnp.where(mask, jax.nn.sigmoid(scores - jnp.log(count)), 0.0)
     return jnp.where(mask, scores / count, 0.0)

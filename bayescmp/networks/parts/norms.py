@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from bayescmp.networks.parts.single import at_least_single
+
 NormName = Literal["rms", "layer", "none"]
 NormPlace = Literal["pre", "post"]
 Rows = Float[Array, "*rows feature"]
@@ -26,8 +28,8 @@ class RMSNorm(eqx.Module):
 
     def __call__(self, x: Rows) -> Rows:
         """Normalise each row."""
-        power = jnp.mean(jnp.square(x), axis=-1, keepdims=True)
-        return x * jax.lax.rsqrt(power + 1e-6) * self.scale
+        power = jnp.mean(jnp.square(at_least_single(x)), axis=-1, keepdims=True)
+        return x * jax.lax.rsqrt(power + 1e-6).astype(x.dtype) * self.scale
 
 
 class LayerNorm(eqx.Module):
@@ -46,9 +48,11 @@ class LayerNorm(eqx.Module):
 
     def __call__(self, x: Rows) -> Rows:
         """Normalise each row."""
-        centred = x - jnp.mean(x, axis=-1, keepdims=True)
+        wide = at_least_single(x)
+        centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
         variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
-        return centred * jax.lax.rsqrt(variance + 1e-5) * self.scale + self.bias
+        normed = centred * jax.lax.rsqrt(variance + 1e-5)
+        return normed.astype(x.dtype) * self.scale + self.bias
 
 
 Norm = RMSNorm | LayerNorm
