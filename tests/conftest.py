@@ -5,6 +5,7 @@ that commands which a test starts in processes of their own see the same.
 """
 
 import os
+import signal
 import zlib
 from collections.abc import Iterator
 
@@ -26,7 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what JAX it compiles between runs."""
+    """Keep what JAX compiles between runs, and listen to Ctrl-C in the background too."""
+    # A shell makes what it starts in the background deaf to it, and tests interrupt processes.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = str(config.cache.mkdir("jax"))
     os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"

@@ -13,7 +13,7 @@ from resumed_run import MODEL, TRAINING
 from small_networks import small_config, transformer_for
 
 import bayescmp as bc
-from bayescmp.training import keeping
+from bayescmp.training.checkpoints import keeping
 from bayescmp.training.checkpoints.checkpoint import read_arrays, read_header, save_checkpoint
 from bayescmp.training.checkpoints.resume import Identity
 from bayescmp.training.checkpoints.snapshots import (
