@@ -106,7 +106,8 @@ def test_what_differs_in_more_than_seeds_is_refused(whole: xr.DataTree, other, m
 def test_rounding_between_machines_is_no_difference(whole: xr.DataTree):
     # Ladder and oracle are of order 1 and computed in 64 bits; 1e-9 is a reordered sum.
     near = shifted(choose_seeds(whole, (1,)), "/oracle", "entropy", 1e-9)
-    merge_trees([choose_seeds(whole, (0,)), near])
+    merged = merge_trees([choose_seeds(whole, (0,)), near])
+    assert merged["/divergence"].sizes["seed"] == 2
 
 
 def test_nothing_to_merge_is_refused():
