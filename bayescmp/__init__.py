@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayescmp import exact as exact
+    from bayescmp import inspection as inspection
+    from bayescmp import layers as layers
     from bayescmp import measures as measures
     from bayescmp import models as models
     from bayescmp import montecarlo as montecarlo
@@ -121,8 +123,10 @@ __all__ = [
     "exact",
     "fit",
     "fit_seeds",
+    "inspection",
     "join_hosts",
     "judge",
+    "layers",
     "learning_curve",
     "load_network",
     "load_snapshots",
@@ -153,6 +157,8 @@ __all__ = [
 
 _SUBMODULES = (
     "exact",
+    "inspection",
+    "layers",
     "measures",
     "models",
     "montecarlo",

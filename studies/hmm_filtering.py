@@ -26,26 +26,38 @@ from bayescmp.models import HiddenMarkov
 
 @dataclass(frozen=True)
 class Config:
-    """What to run; the default is sized for ten minutes on two cores."""
+    """What to run; the default is sized for fifteen minutes on two cores.
+
+    Two blocks applied three times learn as much from a step as six different ones, at half
+    the price of a step and a third of the weights.
+    """
 
     num_states: int = 5
     num_symbols: int = 5
     length: int = 20
-    num_layers: int = 3
+    num_layers: int = 2
+    num_loops: int = 3
     model_size: int = 64
     num_heads: int = 4
-    steps: int = 5_200
-    batch_size: int = 64
+    steps: int = 10_400
+    batch_size: int = 32
     learning_rate: float = 2e-2
     seeds: int = 5
     eval_sequences: int = 4_096
+    key_seed: int = 1
 
 
 PRESETS = {
-    "quick": Config(num_layers=2, steps=400, batch_size=32, eval_sequences=1_024),
+    "quick": Config(num_loops=1, steps=400, eval_sequences=1_024),
     "default": Config(),
     "paper": Config(
-        num_layers=6, model_size=192, num_heads=6, steps=50_000, batch_size=256, seeds=5
+        num_layers=6,
+        num_loops=1,
+        model_size=192,
+        num_heads=6,
+        steps=50_000,
+        batch_size=256,
+        seeds=5,
     ),
 }
 
@@ -81,6 +93,7 @@ def run(config: Config, *, key: bc.Key, workspace: bc.Workspace) -> xr.DataTree:
         ),
         bc.TransformerConfig(
             num_layers=config.num_layers,
+            num_loops=config.num_loops,
             num_heads=config.num_heads,
             model_size=config.model_size,
             mlp_size=4 * config.model_size,

@@ -8,11 +8,13 @@ exist: a position that is not supervised, a bin that nothing fell into.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
-import numpy as np
+from bayescmp.results.inside import DIMENSIONS_INSIDE, GROUPS_INSIDE
+from bayescmp.results.vocabulary import STORED_TYPES as STORED_TYPES
+from bayescmp.results.vocabulary import Attribute, Dimension, Group, Variable
+from bayescmp.results.vocabulary import AttributeKind as AttributeKind
+from bayescmp.results.vocabulary import Kind as Kind
 
 SCHEMA_VERSION: str = "1"
 """Version of the table; a change that breaks a reader raises it."""
@@ -20,69 +22,6 @@ SCHEMA_VERSION: str = "1"
 EVERY_SEQUENCE = "every sequence"
 """How the root attribute ``evaluation`` begins where means are over all sequences, weighted by
 their exact probability, and nothing was drawn."""
-
-Kind = Literal["float", "int", "bool", "str"]
-AttributeKind = Literal["text", "number", "json"]
-
-STORED_TYPES: Mapping[str, type[np.generic]] = MappingProxyType(
-    {"float": np.float64, "int": np.int64, "bool": np.bool_, "str": np.str_}
-)
-"""NumPy type of each kind of variable."""
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One axis of the tree, with one size and one set of labels in all groups."""
-
-    long_name: str
-    """What the axis counts."""
-    units: str = "1"
-    """Unit of its labels."""
-    start: int | None = 0
-    """First label where none are given; None: labels must be given."""
-
-
-@dataclass(frozen=True)
-class Variable:
-    """One array of a group."""
-
-    dims: tuple[str, ...]
-    """Names of the axes, in the order stored."""
-    units: str
-    """Unit: ``bit``, ``nat``, ``1``, or another word where it is one."""
-    long_name: str
-    """What the numbers are, in words."""
-    kind: Kind = "float"
-    """float64, int64, bool or text."""
-    required: bool = True
-    """False where a group may lack it."""
-
-
-@dataclass(frozen=True)
-class Attribute:
-    """One attribute of a group."""
-
-    kind: AttributeKind
-    """Text, a number, or JSON that ``read_attribute`` decodes."""
-    meaning: str
-    """What it says, in words."""
-    required: bool = True
-    """False where a group may lack it."""
-
-
-@dataclass(frozen=True)
-class Group:
-    """One group of the tree."""
-
-    meaning: str
-    """What the group holds, in words."""
-    variables: Mapping[str, Variable] = field(default_factory=dict)
-    """Its arrays by name."""
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    """Its attributes by name."""
-    required: bool = True
-    """False where a tree may lack the group."""
-
 
 DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
     {
@@ -99,6 +38,7 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
         "bin": Dimension("bin of predicted probability"),
         "rung": Dimension("rival explanation", start=None),
         "claim": Dimension("claim, in the order of the study"),
+        **DIMENSIONS_INSIDE,
     }
 )
 """Every axis of the tree."""
@@ -323,6 +263,7 @@ SCHEMA: Mapping[str, Group] = MappingProxyType(
         "/divergence": _DIVERGENCE,
         "/ladder": _LADDER,
         "/layers": _LAYERS,
+        **GROUPS_INSIDE,
         "/calibration": _CALIBRATION,
         "/training": _TRAINING,
         "/claims": _CLAIMS,
