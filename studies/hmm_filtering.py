@@ -28,8 +28,8 @@ from bayescmp.models import HiddenMarkov
 class Config:
     """What to run; the default is sized for fifteen minutes on two cores.
 
-    Two blocks applied three times learn as much from a step as six different ones, at half
-    the price of a step and a third of the weights.
+    Two blocks applied three times came nearer after the same 1,000 steps than six different
+    ones: KL 0.0033 against 0.0067 bits, one network each, with a third of the weights.
     """
 
     num_states: int = 5
