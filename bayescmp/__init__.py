@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from bayescmp.experiment import train_and_compare as train_and_compare
     from bayescmp.generative import AbstractGenerativeModel as AbstractGenerativeModel
     from bayescmp.generative import GenerativeModel as GenerativeModel
+    from bayescmp.inspection.examine import examine as examine
+    from bayescmp.networks.importing import import_transformer as import_transformer
     from bayescmp.networks.interventions import Interventions as Interventions
     from bayescmp.networks.matching import match_parameters as match_parameters
     from bayescmp.networks.registry import build_network as build_network
@@ -121,8 +123,10 @@ __all__ = [
     "compare",
     "derive_oracle",
     "exact",
+    "examine",
     "fit",
     "fit_seeds",
+    "import_transformer",
     "inspection",
     "join_hosts",
     "judge",
@@ -203,8 +207,10 @@ _HOMES = {
     "certify": "bayescmp.certification",
     "compare": "bayescmp.comparison.compare",
     "derive_oracle": "bayescmp.derivation",
+    "examine": "bayescmp.inspection.examine",
     "fit": "bayescmp.training.loop",
     "fit_seeds": "bayescmp.training.loop",
+    "import_transformer": "bayescmp.networks.importing",
     "join_hosts": "bayescmp.training.devices.hosts",
     "judge": "bayescmp.results.claims",
     "learning_curve": "bayescmp.training.costs.accounting",

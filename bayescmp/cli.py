@@ -38,6 +38,8 @@ class Run:
     """Number of networks to train, each from its own seed; the preset's unless given."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")] = None
     """Folder for the results; runs/STUDY unless given."""
+    inside: bool = False
+    """Look inside the networks with every instrument: lenses, probes, interventions and more."""
     resume: bool = False
     """Go on from the checkpoints in the folder."""
     traceback: Annotated[bool, _Developers] = False
@@ -196,12 +198,14 @@ def _run(command: Run) -> int:
     from bayescmp.training.devices.cores import use_all_cores
 
     use_all_cores()  # before JAX starts
+    from bayescmp.inspection.examine import DYNAMICS, INSTRUMENTS
     from bayescmp.running import run_study, study_key
     from bayescmp.study import load_study
     from bayescmp.summary import summarise
 
     study = load_study(command.study)
-    config = study.configure(command.preset, seeds=command.seeds)
+    instruments = (*INSTRUMENTS, DYNAMICS) if command.inside else None
+    config = study.configure(command.preset, seeds=command.seeds, instruments=instruments)
     workspace = Workspace(folder, resume=command.resume, progress=True)
     try:
         tree = run_study(study, config=config, key=study_key(config), workspace=workspace)

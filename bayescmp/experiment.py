@@ -1,6 +1,6 @@
 """The common work of a study: train some seeds, and compare them with the oracle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -11,9 +11,12 @@ from bayescmp.comparison.compare import compare
 from bayescmp.comparison.held_out import EvaluationName
 from bayescmp.derivation import derive_oracle
 from bayescmp.generative import AbstractGenerativeModel
+from bayescmp.inspection.examine import examine
+from bayescmp.inspection.history import History
 from bayescmp.networks.config import AbstractNetworkConfig
-from bayescmp.networks.network import NetworkLike
+from bayescmp.networks.network import AbstractTracedNetwork, NetworkLike
 from bayescmp.networks.registry import build_network
+from bayescmp.training.checkpoints.snapshots import load_snapshots
 from bayescmp.training.loop import Fit, Training, fit_seeds
 from bayescmp.workspace import Workspace
 
@@ -31,6 +34,7 @@ def train_and_compare(
     workspace: Workspace | None = None,
     num_sequences: int | None = None,
     evaluation: EvaluationName = "auto",
+    instruments: Sequence[str] = (),
 ) -> xr.DataTree:
     """Train a network from several seeds and compare all of them with exact inference.
 
@@ -48,6 +52,8 @@ def train_and_compare(
             where it is not all of them; none by default.
         num_sequences: Held-out sequences that the comparison draws; 4,096 by default.
         evaluation: Whether it draws, or takes every sequence; see ``compare``.
+        instruments: Names of the instruments that look inside each network; see ``examine``.
+            ``dynamics`` needs a workspace with a folder, and snapshots.
 
     Returns:
         The tree, without claims.
@@ -70,30 +76,52 @@ def train_and_compare(
     indices = workspace.seed_indices(seeds)
     size = training.seeds_at_once or len(indices)
     fits: list[Fit] = []
+    histories: list[History] = []
     for first in range(0, len(indices), size):
         group = indices[first : first + size]
         pairs = [jax.random.split(jax.random.fold_in(key, seed)) for seed in group]
+        path = _checkpoint_path(workspace, group)
         fits += fit_seeds(
             [make(model, key_network) for key_network, _ in pairs],
             model,
             oracle,
             keys=[key_data for _, key_data in pairs],
             training=training,
-            checkpoint=_checkpoint_path(workspace, group),
+            checkpoint=path,
             resume=workspace.resume,
             progress=workspace.progress,
             description=_describe(group, seeds),
         )
+        if path is not None and training.num_snapshots:
+            histories += [_history(path, index) for index in range(len(group))]
     # Keys of seeds are folded in from 0 upwards; the comparison's lies far from them.
     key_compare = jax.random.fold_in(key, 2**31 - 1)
-    return compare(
-        [result.network for result in fits],
+    networks = [result.network for result in fits]
+    tree = compare(
+        networks,
         oracle,
         key=key_compare,
         num_sequences=num_sequences,
         evaluation=evaluation,
         fits=fits,
     )
+    if not instruments:
+        return tree
+    key_inside = jax.random.fold_in(key, 2**31 - 2)
+    return examine(
+        networks,
+        oracle,
+        key=key_inside,
+        instruments=instruments,
+        histories=histories or None,
+        tree=tree,
+    )
+
+
+def _history(path: Path, index: int) -> dict[int, AbstractTracedNetwork]:
+    """Return the networks of one seed by the number of steps done."""
+    networks = {snapshot.step: snapshot.network(index) for snapshot in load_snapshots(path)}
+    return {k: one for k, one in networks.items() if isinstance(one, AbstractTracedNetwork)}
 
 
 def _maker(config: AbstractNetworkConfig) -> NetworkMaker:

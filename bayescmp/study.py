@@ -67,18 +67,26 @@ class Study:
     source: Path
     """The Python file that defines the study."""
 
-    def configure(self, preset: str = "default", *, seeds: int | None = None) -> StudyConfig:
+    def configure(
+        self,
+        preset: str = "default",
+        *,
+        seeds: int | None = None,
+        instruments: tuple[str, ...] | None = None,
+    ) -> StudyConfig:
         """Return a preset's configuration, with another number of seeds where given.
 
         Args:
             preset: Name of the preset.
             seeds: Number of training seeds; None keeps the preset's.
+            instruments: What looks inside the networks; None keeps the preset's.
 
         Returns:
             The configuration.
 
         Raises:
-            ValueError: If the study has no such preset or the number is below one.
+            ValueError: If the study has no such preset, the number is below one, or the
+                study's configurations have no field ``instruments`` and some are asked for.
 
         Example:
             >>> load_study("bijection").configure("quick", seeds=2).seeds
@@ -86,12 +94,18 @@ class Study:
         """
         if preset not in self.presets:
             raise unknown_name("preset", preset, self.presets)
-        config = self.presets[preset]
-        if seeds is None:
-            return config
-        if seeds < 1:
-            raise ValueError(f"seeds: expected at least 1, got {seeds}")
-        return dataclasses.replace(config, seeds=seeds)
+        changes: dict[str, object] = {}
+        if seeds is not None:
+            if seeds < 1:
+                raise ValueError(f"seeds: expected at least 1, got {seeds}")
+            changes["seeds"] = seeds
+        if instruments is not None:
+            if "instruments" not in {part.name for part in dataclasses.fields(self.config_type)}:
+                raise ValueError(
+                    f"inside: expected a study with a field Config.instruments, got {self.name}"
+                )
+            changes["instruments"] = instruments
+        return dataclasses.replace(self.presets[preset], **changes)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the source file, which changes when somebody edits it."""
@@ -103,7 +117,7 @@ class Study:
         return type(next(iter(self.presets.values())))
 
     def preset_of(self, config: StudyConfig) -> str:
-        """Return the preset that a configuration is, apart from its number of seeds.
+        """Return the preset that a configuration is, apart from its seeds and instruments.
 
         Args:
             config: A configuration of this study.
@@ -111,11 +125,13 @@ class Study:
         Returns:
             The preset's name, or ``"custom"``.
         """
+        names = {part.name for part in dataclasses.fields(self.config_type)}
+        free = {name: getattr(config, name) for name in ("seeds", "instruments") if name in names}
         same = [name for name, preset in self.presets.items() if preset == config]
         same += [
             name
             for name, preset in self.presets.items()
-            if dataclasses.replace(preset, seeds=config.seeds) == config
+            if dataclasses.replace(preset, **free) == config
         ]
         return same[0] if same else "custom"
 

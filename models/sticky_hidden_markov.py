@@ -48,7 +48,11 @@ def sticky_hidden_markov(
     parameter is shown: all sequences share them.
 
     Chains with flat Dirichlet rows forget in about three steps, so that a short window
-    does as well as recursion. Here even twenty observations are too few.
+    does as well as recursion. Here even twenty observations are too few: at the default size
+    the exact filter of the last twenty misses by an entropy error of 0.116 bits and by
+    ``KL(exact || window)`` of 0.045 bits in the mean of all 100 positions, and by 0.146 and
+    0.056 bits in that of the 80 positions which it does not reach over (NumPy filters,
+    ``models/README.md``).
 
     Source: the task is that of Agarwal, Dalal and Misra, arXiv 2512.22471, section on HMM
     filtering; the regime is ours. Rabiner, "A tutorial on hidden Markov models",

@@ -35,6 +35,8 @@ class Config:
     learning_rate: float = 4e-2
     seeds: int = 5
     eval_sequences: int = 4_096
+    instruments: tuple[str, ...] = ()
+    """What looks inside the networks; ``--inside`` names all."""
 
 
 PRESETS = {
@@ -80,12 +82,14 @@ def run(config: Config, *, key: bc.Key, workspace: bc.Workspace) -> xr.DataTree:
         bc.Training(
             num_steps=config.steps,
             batch_size=config.batch_size,
+            num_snapshots=12 if "dynamics" in config.instruments else 0,
             optimiser=bc.Muon(learning_rate=config.learning_rate),
         ),
         seeds=config.seeds,
         key=key,
         workspace=workspace,
         num_sequences=config.eval_sequences,
+        instruments=config.instruments,
     )
 
 

@@ -1,11 +1,11 @@
 """Interventions do what they say, and the identity does nothing."""
 
-import dataclasses
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
+import oracles_interventions
 import oracles_network
 import pytest
 from small_networks import (
@@ -18,6 +18,7 @@ from small_networks import (
 )
 
 from bayescmp.networks import Interventions, Transformer, TransformerConfig
+from bayescmp.networks.interventions import Replacement
 
 EVERY_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 FLOAT32 = {"rtol": 1e-5, "atol": 1e-5}  # as in test_transformer
@@ -32,7 +33,8 @@ def random_interventions(network: Transformer, *shape: int, seed: int = 0) -> In
 
 
 def expected_logits(network: Transformer, tokens: jax.Array, changes: Interventions) -> np.ndarray:
-    scales = {f.name: np.asarray(getattr(changes, f.name)) for f in dataclasses.fields(changes)}
+    names = ("head_scale", "mixer_scale", "mlp_scale")
+    scales = {name: np.asarray(getattr(changes, name)) for name in names}
     return oracles_network.trace(network, np.asarray(tokens), **scales)["logits"]
 
 
@@ -135,3 +137,107 @@ def test_interventions_on_another_shape_are_refused(num_layers: int, num_heads: 
     network = small_transformer(CONFIGS["learned positions"])  # 2 blocks of 2 heads
     with pytest.raises(ValueError, match=r"^interventions: expected head_scale, mixer_scale"):
         network(small_tokens(3), Interventions.identity(num_layers, num_heads))
+
+
+# ------------------------------------------------------------- replacements and streams
+
+
+def random_arrays(network: Transformer, rank: int = 2) -> dict[str, np.ndarray]:
+    """Draw every field of interventions and of what they put in place."""
+    rng, config = np.random.default_rng(4), network.config
+    depth, length, width = config.num_layers, MAX_LENGTH, config.model_size
+    places, rows = 2 * depth + 1, (length, width)
+    bases = [np.linalg.qr(rng.normal(size=(width, rank)))[0] for _ in range(places)]
+    return {
+        "head_scale": rng.uniform(-1, 2, (depth, config.num_heads)),
+        "mixer_scale": rng.uniform(-1, 2, depth),
+        "mlp_scale": rng.uniform(-1, 2, depth),
+        "stream_scale": rng.uniform(-1, 2, (places, length)),
+        "basis": np.stack(bases),
+        "shift": 0.3 * rng.normal(size=(places, *rows)),
+        "heads": rng.normal(size=(depth, config.num_heads, length, config.head_size)),
+        "mixer_out": rng.normal(size=(depth, *rows)),
+        "mlp_out": rng.normal(size=(depth, *rows)),
+        "streams": rng.normal(size=(places, *rows)),
+    }
+
+
+def as_interventions(arrays: dict[str, np.ndarray]) -> Interventions:
+    """Turn arrays by name into interventions."""
+    given = {name: jnp.asarray(value, jnp.float32) for name, value in arrays.items()}
+    inside = ("heads", "mixer_out", "mlp_out", "streams")
+    replacement = Replacement(**{name: given.pop(name) for name in inside if name in given})
+    return Interventions(**given, replacement=replacement)
+
+
+@EVERY_CONFIG
+def test_replacements_and_streams_do_what_they_do_in_numpy(config: TransformerConfig):
+    network, tokens = small_transformer(config), small_tokens(MAX_LENGTH)
+    arrays = random_arrays(network)
+    expected = oracles_interventions.logits(network, np.asarray(tokens), arrays)
+    found = answer(network, tokens, as_interventions(arrays))
+    # As FLOAT32, through streams that replacements make some ten times as large.
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_basis_of_the_whole_stream_is_no_basis():
+    network, tokens = small_transformer(CONFIGS["rotary positions"]), small_tokens(MAX_LENGTH)
+    arrays = random_arrays(network)
+    arrays["basis"] = np.tile(np.eye(network.config.model_size), (len(arrays["basis"]), 1, 1))
+    whole = answer(network, tokens, as_interventions(arrays))
+    del arrays["basis"]
+    none = answer(network, tokens, as_interventions(arrays))
+    np.testing.assert_allclose(whole, none, rtol=1e-4, atol=1e-4)
+
+
+def test_batches_carry_replacements_of_their_own():
+    network, tokens = small_transformer(CONFIGS["learned positions"]), small_tokens(2, MAX_LENGTH)
+    trace = network.trace_layers(tokens[::-1])
+    plain = network.no_interventions
+    changes = Interventions(
+        plain.head_scale,
+        0.0 * plain.mixer_scale,
+        plain.mlp_scale,
+        replacement=Replacement(mixer_out=trace.mixer_out),
+    )
+    together = answer(network, tokens, changes)
+    for row in range(2):
+        own = eqx.tree_at(lambda i: i.replacement.mixer_out, changes, trace.mixer_out[:, row])
+        np.testing.assert_allclose(together[row], answer(network, tokens[row], own), **FLOAT32)
+
+
+@pytest.fixture
+def untyped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Switch the tests' type checker off, so that a user's error message is seen."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "wanted"),
+    [
+        (
+            "streams",
+            (5, 6, 8),
+            r"replacement\.streams of shape \(5, \.\.\., 7, 8\), got \(5, 6, 8\)",
+        ),
+        ("heads", (2, 3, 7, 4), r"replacement\.heads of shape \(2, \.\.\., 2, 7, any\)"),
+        ("mlp_out", (2, 7, 9), r"replacement\.mlp_out of shape \(2, \.\.\., 7, 8\)"),
+        ("shift", (4, 7, 8), r"shift of shape \(5, \.\.\., 7, 8\), got \(4, 7, 8\)"),
+        ("basis", (5, 9, 2), r"basis of shape \(5, \.\.\., 8, any\)"),
+    ],
+)
+def test_a_donor_of_another_shape_is_refused(
+    name: str, shape: tuple[int, ...], wanted: str, untyped
+):
+    network = small_transformer(CONFIGS["learned positions"])  # 2 blocks, 2 heads, width 8
+    arrays = random_arrays(network) | {name: np.zeros(shape)}
+    with pytest.raises(ValueError, match=f"^interventions: expected {wanted}"):
+        network(small_tokens(MAX_LENGTH), as_interventions(arrays))
+
+
+def test_a_basis_that_acts_nowhere_is_refused():
+    network = small_transformer(CONFIGS["learned positions"])
+    arrays = random_arrays(network)
+    del arrays["stream_scale"]
+    with pytest.raises(ValueError, match=r"^basis: expected stream_scale too"):
+        network(small_tokens(MAX_LENGTH), as_interventions(arrays))

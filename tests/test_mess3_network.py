@@ -16,6 +16,7 @@ from mess3_network import (
     CONTEXT,
     EPSILON,
     NUM_LAYERS,
+    WEIGHTS,
     Mess3Network,
     draw_mess3_network,
     load_mess3_network,
@@ -23,8 +24,12 @@ from mess3_network import (
 
 import bayescmp as bc
 from bayescmp import measures
+from bayescmp.comparison.evaluation import Evaluation, ask
+from bayescmp.comparison.evaluation import measure as measure_answers
+from bayescmp.comparison.tally import Measured
 from bayescmp.exact.chains.labelled_chain import labelled_filter
 from bayescmp.models.computational_mechanics import Mess3
+from bayescmp.networks.importing import import_transformer
 
 TRAINED = slice(0, 9)
 """Positions that received a loss; the answer after the tenth token never did."""
@@ -254,3 +259,42 @@ def test_compare_takes_it_as_it_is():
     # The first question follows the start token: uniform is exact there.
     assert abs(kl[0]) < 1e-12
     np.testing.assert_array_less(np.abs(kl[1:] - measured()["kl"][TRAINED] * BITS), 5.0 * error[1:])
+
+
+@cache
+def imported_figures() -> Measured:
+    """Ask the imported network about all strings of ten tokens, as ``compare`` asks.
+
+    Eleven questions: the first follows nothing, and the last the tenth token. What comes after
+    that is not asked about, so that any value may stand there.
+    """
+    model = Mess3(length=CONTEXT + 1)
+    network = import_transformer(WEIGHTS, model)
+    strings = np.indices((3,) * CONTEXT).reshape(CONTEXT, -1).T
+    sites = {"token": jnp.asarray(np.pad(strings, ((0, 0), (0, 1))))}
+    numbers = np.arange(len(strings))
+    log_p = [np.log(np.full((len(strings), 3), 1.0 / 3.0))]
+    log_p += [
+        law[numbers // 3 ** (CONTEXT - 1 - t)] for t, law in enumerate(exact().log_predictive)
+    ]
+    evaluation = Evaluation(
+        bc.derive_oracle(model),
+        model.batch_from_sites(sites),
+        np.stack(log_p, axis=1),
+        np.exp(exact().log_weights[-1]),
+    )
+    return measure_answers(ask(network, evaluation), evaluation)
+
+
+def test_the_imported_network_gives_the_same_figures():
+    """In 32 bits, through the measures of a comparison; 2 % is far above their rounding."""
+    found = imported_figures()
+    after_tokens = slice(1, 10)
+    assert found.kl[after_tokens].mean() == pytest.approx(4.99e-4 * BITS, rel=0.02)
+    assert found.entropy_gap_abs[after_tokens].mean() == pytest.approx(0.01743, rel=0.02)
+    assert found.total_variation[after_tokens].mean() == pytest.approx(0.01080, rel=0.02)
+    assert found.kl[10] == pytest.approx(0.0332 * BITS, rel=0.02)
+    # And the figures measured in NumPy, position by position.
+    np.testing.assert_allclose(found.kl[1:], measured()["kl"] * BITS, rtol=1e-3)
+    # Uniform is exact where nothing was shown yet; logits there are even within 1e-5.
+    assert abs(found.kl[0]) < 1e-9

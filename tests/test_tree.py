@@ -44,7 +44,7 @@ def test_every_variable_says_what_it_is_in_which_unit() -> None:
         assert group.meaning, path
         for name, row in group.variables.items():
             assert row.long_name, f"{path}/{name}"
-            assert row.units in {"bit", "nat", "1", "unit of the metric"}, f"{path}/{name}"
+            assert row.units in {"bit", "nat", "1", "step", "unit of the metric"}, f"{path}/{name}"
 
 
 # ------------------------------------------------------------------------ building

@@ -15,7 +15,7 @@ from bayescmp.all_sequences import is_little_work, list_sequences
 from bayescmp.comparison.evaluation import Evaluation, answer_exactly, draw_evaluation
 from bayescmp.comparison.tally import LogLaws
 from bayescmp.layers.streams import all_streams, stream_names
-from bayescmp.networks.network import AbstractTracedNetwork
+from bayescmp.networks.network import AbstractTracedNetwork, NetworkLike
 from bayescmp.oracle import AbstractOracle
 from bayescmp.records import Batch
 
@@ -147,7 +147,7 @@ class Recording:
 
 
 def record(
-    network: AbstractTracedNetwork,
+    network: NetworkLike,
     oracle: AbstractOracle,
     *,
     key: Key,
@@ -187,12 +187,17 @@ def record(
     return record_on(network, draw_evaluation(oracle, num, key=key))
 
 
-def record_on(network: AbstractTracedNetwork, evaluation: Evaluation) -> Recording:
+def record_on(
+    network: AbstractTracedNetwork,
+    evaluation: Evaluation,
+    belief: dict[str, Float[np.ndarray, "sequence position value"]] | None = None,
+) -> Recording:
     """Record a network on given sequences.
 
     Args:
         network: Network that can be traced.
         evaluation: Sequences and exact answers.
+        belief: The oracle's belief on them, where it is known already.
 
     Returns:
         The recording.
@@ -208,7 +213,8 @@ def record_on(network: AbstractTracedNetwork, evaluation: Evaluation) -> Recordi
     logits = np.concatenate([logits for _, logits in parts]).astype(np.float64)
     _check_finite(streams, logits, evaluation.supervised)
     log_q = scipy.special.log_softmax(logits, axis=-1)
-    return Recording(network, evaluation, _belief(evaluation), log_q, streams)
+    known = _belief(evaluation) if belief is None else belief
+    return Recording(network, evaluation, known, log_q, streams)
 
 
 @eqx.filter_jit

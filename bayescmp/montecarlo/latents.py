@@ -18,14 +18,11 @@ from bayescmp.exact.reading.dependence import find_dependence
 from bayescmp.exact.reading.elements import element_law
 from bayescmp.exact.reading.variables import log_densities
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.layout import Layout
 from bayescmp.program import blank_values, visit_sites
 
 FURTHEST = 700.0
 """Draws that round to a bound would lie at infinity; they are put here, at exp(-700) = 1e-304,
 which float64 still tells from zero."""
-
-_SAMPLED, _SUMMED, _GIVEN, _QUERY, _ANSWER = range(5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +46,8 @@ class SampledLatents:
     """The continuous latents ``theta`` of a program; all others are summed exactly."""
 
     sites: tuple[SampledSite, ...]
-    given_tells: bool
-    """Whether what the prompt gives depends on sampled latents."""
+    telling: tuple[str, ...]
+    """Sites given in the prompt that depend on sampled latents."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -111,7 +108,7 @@ def find_latents(model: AbstractGenerativeModel) -> SampledLatents:
 
     Raises:
         ValueError: If there is none, or one has infinitely many discrete values, bounds that
-            depend on other draws, or a law that depends on anything that is not sampled or given.
+            depend on other draws, or a law that depends on what the steps show or ask.
     """
     layout = model.layout
     shown = {site.name for site in (*layout.given, *layout.query, layout.outcome)}
@@ -127,9 +124,9 @@ def find_latents(model: AbstractGenerativeModel) -> SampledLatents:
             f"model: expected a continuous latent to sample, got none in {model.title()}; "
             "discrete latents are summed exactly, so use engine='auto'"
         )
-    queries_tell, given_tells = _find_tells(model, [site.name for site in found])
-    _reject_layout(layout, queries_tell)
-    return SampledLatents(tuple(found), given_tells)
+    if layout.edges and not layout.reveal:
+        raise ValueError("reveal: expected True for a continuous outcome, got False")
+    return SampledLatents(tuple(found), _find_telling(model, [site.name for site in found]))
 
 
 def _sampled_site(name: str, msg: dict[str, Any]) -> SampledSite:
@@ -156,45 +153,36 @@ def _sampled_site(name: str, msg: dict[str, Any]) -> SampledSite:
     return SampledSite(name, shape, transform, coordinate_shape)
 
 
-def _find_tells(model: AbstractGenerativeModel, sampled: list[str]) -> tuple[bool, bool]:
-    """Check what sampled latents depend on, and find out which shown sites tell of latents."""
-    layout = model.layout
-    kinds = dict.fromkeys(model.sites, _SUMMED) | dict.fromkeys(sampled, _SAMPLED)
-    kinds |= {site.name: _GIVEN for site in layout.given}
-    kinds |= {site.name: _QUERY for site in layout.query} | {layout.outcome.name: _ANSWER}
-    values = blank_values(model.program)
-    labels = {name: np.full(np.shape(value), kinds[name]) for name, value in values.items()}
-    found = find_dependence(partial(log_densities, model.program, layout), values, labels, 5)
-    parents = {name: mask.reshape(-1, 5).any(axis=0) for name, mask in found.items()}
-    for name in sampled:
-        if parents[name][[_SUMMED, _QUERY, _ANSWER]].any():
-            others = sorted(n for n in kinds if kinds[n] in (_SUMMED, _QUERY, _ANSWER))
+def _find_telling(model: AbstractGenerativeModel, sampled: list[str]) -> tuple[str, ...]:
+    """Check what is drawn before the steps, and list the given sites that tell of latents."""
+    layout, parents = model.layout, _find_parents(model)
+    steps = {site.name for site in (*layout.query, layout.outcome)}
+    given = [site.name for site in layout.given]
+    summed = set(model.sites) - steps - set(given) - set(sampled)
+    behind = parents
+    for _ in summed:  # each round reaches through one more of them
+        behind = {
+            name: found.union(*(behind[other] for other in found & summed))
+            for name, found in behind.items()
+        }
+    for name in (*sampled, *given):
+        if behind[name] & steps:
             raise ValueError(
-                f"program: expected continuous latents that depend on given sites and on each "
-                f"other alone, got {name!r}, which depends on something among {others}; draw one "
-                "latent for each value of a discrete one, and select by it where it is used"
+                f"{'given' if name in given else 'program'}: expected continuous latents and "
+                f"given sites to be drawn before the steps, got {name!r}, which depends on "
+                f"{sorted(behind[name] & steps)}"
             )
-    for site in layout.given:
-        if parents[site.name][[_SUMMED, _QUERY, _ANSWER]].any():
-            raise ValueError(
-                f"given: expected sites that depend on continuous latents alone, got "
-                f"{site.name!r}, which depends on something else that is drawn"
-            )
-    queries_tell = any(
-        parents[site.name][[_SAMPLED, _SUMMED, _ANSWER]].any() for site in layout.query
-    )
-    given_tells = any(parents[site.name][_SAMPLED] for site in layout.given)
-    return bool(queries_tell), bool(given_tells)
+    return tuple(name for name in given if parents[name] & set(sampled))
 
 
-def _reject_layout(layout: Layout, queries_tell: bool) -> None:
-    if layout.edges and not layout.reveal:
-        raise ValueError("reveal: expected True for a continuous outcome, got False")
-    if layout.edges and queries_tell:
-        raise ValueError(
-            "query: expected queries that depend on nothing hidden beside a continuous outcome, "
-            f"got {[site.name for site in layout.query]}"
-        )
+def _find_parents(model: AbstractGenerativeModel) -> dict[str, set[str]]:
+    """Return for each site the others that its law depends on."""
+    values, names = blank_values(model.program), list(model.sites)
+    labels = {name: np.full(value.shape, names.index(name)) for name, value in values.items()}
+    densities = partial(log_densities, model.program, model.layout)
+    found = find_dependence(densities, values, labels, len(names))
+    rows = {name: found[name].reshape(-1, len(names)).any(axis=0) for name in names}
+    return {name: {names[n] for n in np.flatnonzero(rows[name])} - {name} for name in names}
 
 
 def _is_unbounded(transform: Transform) -> bool:

@@ -181,8 +181,8 @@ def _first(target: Target, sites: dict[str, Array], key: Key) -> tuple[Array, Ar
     """Return the log evidence of the first query, from draws of the prior, and its error."""
 
     def read(key: Key) -> tuple[Array, Array]:
-        draw = target.draw_prior(sites, key=key)
-        return target.path(draw, sites).log_before[0], target.log_given(draw, sites)
+        path = target.path(target.draw_prior(sites, key=key), sites)
+        return path.log_before[0], path.log_given
 
     keys = jax.random.split(key, FIRST_DRAWS)
     log_first, log_given = jax.lax.map(read, keys, batch_size=min(FIRST_DRAWS, target.at_once))

@@ -1,24 +1,20 @@
 """Sampled answers for a model's questions, with a certificate that states their error."""
 
-import math
 import warnings
-from functools import partial
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, Float
-from tqdm.auto import tqdm
 
 from bayescmp._types import Key
 from bayescmp.generative import AbstractGenerativeModel
+from bayescmp.montecarlo.batches import estimate_batch, predict_batch, reject_others
 from bayescmp.montecarlo.records import MonteCarloReference, Verdict
-from bayescmp.montecarlo.sampler import Settings, sample_answers
+from bayescmp.montecarlo.sampler import Settings
 from bayescmp.montecarlo.smc import SmcSettings
 from bayescmp.montecarlo.target import Target, build_target
-from bayescmp.oracle import AbstractOracle, Certificate, hold_after_end, reject_impossible
+from bayescmp.oracle import AbstractOracle, Certificate
 from bayescmp.records import Batch, Reference
 
 NUM_TRIALS = 4
@@ -91,19 +87,36 @@ class MonteCarloOracle(AbstractOracle):
         return _certificate(build_target(self.model), self.settings, answers.verdict)
 
     def windowed(self, batch: Batch, window: int) -> Float[Array, "*sequence position outcome"]:
-        """Refuse: what stands before a window would have to be sampled as well.
+        """Answer every question as if only the last steps had been shown.
+
+        Each question is a target of its own: the law of the continuous latents given what is
+        remembered, with what is forgotten and discrete summed out for every draw. Warns if any
+        answer cannot be relied on, as :meth:`estimate` does.
 
         Args:
-            batch: Sequences of the oracle's model.
-            window: Number of last steps.
+            batch: Sequences of the oracle's model, any number of batch axes.
+            window: Number of last steps that are remembered, at least one.
+
+        Returns:
+            Log probabilities in nats.
 
         Raises:
-            ValueError: Always.
+            ValueError: If ``window`` is less than one, the batch is one of another model or
+                inside a compiled function, or a continuous value that is forgotten has a say
+                in the law of what is remembered.
         """
-        raise ValueError(
-            f"window: expected an exact engine, got {self.certificate.engine}, which answers "
-            "from whole prefixes only; leave out rungs that need a window"
+        if window < 1:
+            raise ValueError(f"window: expected at least 1, got {window}")
+        reject_others(self.model, batch)
+        answers = predict_batch(
+            build_target(self.model, window),
+            self.settings,
+            batch,
+            key=self.key,
+            progress=self.progress,
         )
+        _warn(answers.verdict)
+        return jnp.log(jnp.asarray(answers.mean))
 
 
 def derive_by_sampling(
@@ -151,66 +164,6 @@ def derive_by_sampling(
     return MonteCarloOracle(
         model=model, settings=settings, key=key, certificate=certificate, progress=progress
     )
-
-
-def estimate_batch(
-    target: Target, settings: Settings, batch: Batch, *, key: Key, progress: bool
-) -> MonteCarloReference:
-    """Answer every question of every sequence, one sequence after another.
-
-    Not all at once: the chains or draws of one sequence, vectorised, already fill a processor.
-    Batched over sequences too, no-U-turn trees all grow until the longest of them is done, and
-    a move that one sequence needs is computed for all. For 32 sequences of a coin of length 6
-    on two cores that took 1.4 (8 at once) and 1.9 times (32) the processor time for chains,
-    1.6 and 5.5 times for sequential Monte Carlo, and the answers did not change.
-
-    Args:
-        target: Law to sample from.
-        settings: Sampler, and how much work it does.
-        batch: Sequences of the model, any number of batch axes.
-        key: Typed key.
-        progress: Whether to show progress on a terminal.
-
-    Returns:
-        The answers as NumPy arrays, with the batch's axes in front.
-
-    Raises:
-        ValueError: If the batch is one of another model or inside a compiled function, or a
-            sequence is impossible under the model.
-    """
-    _reject_others(target.model, batch)
-    axes = batch.outcomes.shape[:-1]
-    numbers = range(math.prod(axes))
-    answers = []
-    with jax.enable_x64(True):
-        sites = target.in_64_bits(target.model.engine_sites(batch))
-        flat = {name: x.reshape(-1, *x.shape[len(axes) :]) for name, x in sites.items()}
-        for number in tqdm(numbers, "sampling", disable=None if progress else True, leave=False):
-            example = {name: x[number] for name, x in flat.items()}
-            own = jax.random.fold_in(key, number)
-            answers.append(sample_answers(target, settings, example, key=own))
-    found = jax.tree.map(lambda *x: np.stack(x).reshape(*axes, *x[0].shape), *answers)
-    with jax.enable_x64(True):
-        hold = partial(hold_after_end, supervised=batch.supervised)
-        held = jax.tree.map(lambda x: np.asarray(hold(jnp.asarray(x))), found)
-    reject_impossible(held.reference)
-    return held
-
-
-def _reject_others(model: AbstractGenerativeModel, batch: Batch) -> None:
-    """Check that a batch is the model's, and its values known."""
-    layout = model.layout
-    shown = {site.name for site in layout.kept_sites}
-    if isinstance(batch.outcomes, Tracer):
-        raise ValueError(
-            "batch: expected known values, got one inside a compiled function; sampled answers "
-            "are computed beforehand"
-        )
-    if batch.outcomes.shape[-1:] != (layout.length,) or set(batch.shown) != shown:
-        raise ValueError(
-            f"batch: expected {layout.length} positions that show {sorted(shown)}, as "
-            f"{model.title()} does, got {batch.outcomes.shape[-1]} that show {sorted(batch.shown)}"
-        )
 
 
 def _certificate(target: Target, settings: Settings, verdict: Verdict) -> Certificate:

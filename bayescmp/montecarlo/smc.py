@@ -103,11 +103,11 @@ def _run(target: Target, settings: SmcSettings, sites: dict[str, Array], key: Ke
     key_prior, key_moves = jax.random.split(key)
     draw = jax.vmap(jax.vmap(lambda k: target.draw_prior(sites, key=k)))
     coordinates = draw(jax.random.split(key_prior, shape))
-    log_given = jax.vmap(jax.vmap(lambda x: target.log_given(x, sites)))(coordinates)
-    log_base = log_given - jnp.log(settings.num_particles)
+    paths = _paths(target, sites, coordinates)
+    log_base = paths.log_given - jnp.log(settings.num_particles)
     particles = _Particles(
         coordinates=coordinates,
-        paths=_paths(target, sites, coordinates),
+        paths=paths,
         log_base=log_base,
         log_norm=-logsumexp(log_base, axis=1),
     )
@@ -197,8 +197,8 @@ def _walk(key: Key, state: Any, log_density: Any, steps: Array) -> Any:
 
 def _answer(target: Target, particles: _Particles, position: Array) -> Runs:
     """Average over the weighted draws of each run."""
-    paths = jax.tree.map(lambda x: x[:, :, position], particles.paths)
-    log_weights = particles.log_base + paths.log_before
+    paths = particles.paths
+    log_weights = particles.log_base + paths.log_before[..., position]
     weights = jax.nn.softmax(log_weights, axis=1)
     # Under parameters that make the prefix impossible there is no predictive.
     possible = log_weights > -jnp.inf
@@ -209,13 +209,15 @@ def _answer(target: Target, particles: _Particles, position: Array) -> Runs:
             weights.reshape(shape) * jnp.where(possible.reshape(shape), values, 0.0), axis=1
         )
 
-    law = jnp.exp(paths.log_predictive)
+    law = jnp.exp(paths.log_predictive[:, :, position])
     predictive = mean(law)
     sampled = jax.vmap(jax.vmap(lambda x: target.latents.constrain(x)[0]))(particles.coordinates)
+    summed = {name: x[:, :, position] for name, x in paths.belief.items()}
+    log_after = particles.log_base + paths.log_after[..., position]
     return Runs(
         log_before=particles.log_norm + logsumexp(log_weights, axis=1),
-        log_after=particles.log_norm + logsumexp(particles.log_base + paths.log_after, axis=1),
+        log_after=particles.log_norm + logsumexp(log_after, axis=1),
         predictive=predictive,
         spread=mean((law - predictive[:, None]) ** 2),
-        belief={name: mean(x) for name, x in {**paths.belief, **sampled}.items()},
+        belief={name: mean(x) for name, x in {**summed, **sampled}.items()},
     )

@@ -5,10 +5,13 @@ With ``theta`` the continuous latents and ``s_t`` what is shown when question ``
     p(theta | s_t)  is proportional to  p(theta) p(given | theta) p(s_t | given, theta),
     p(y_t | s_t)  =  E[ p(y_t | s_t, theta) | s_t ],
 
-where both laws given ``theta`` come from one exact pass forwards (Rao and Blackwell's theorem:
-summing out what can be summed never makes the error larger).
+where all laws given ``theta`` come from one exact pass forwards (Rao and Blackwell's theorem:
+summing out what can be summed never makes the error larger). Where the law of some of ``theta``
+depends on discrete latents ``z``, as that of a mixture's mean on its component,
+``p(theta) = sum_z p(z) p(theta | z)``, and each draw weighs their values by ``p(z | theta)``.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +25,11 @@ from numpyro.infer.util import compute_log_probs
 
 from bayescmp._types import Key
 from bayescmp.exact.forward.forward_engine import ForwardEngine
-from bayescmp.exact.forward.runner import run_plan
-from bayescmp.exact.reading.evidence import data_indices
-from bayescmp.exact.reading.factors import factor_program
+from bayescmp.exact.forward.runner import Answers, run_plan
+from bayescmp.exact.reading.evidence import data_indices, known_when_asked
+from bayescmp.exact.reading.factors import FactoredProgram, factor_program
+from bayescmp.exact.reading.leaks import ancestors
+from bayescmp.exact.reading.tabulation import MAX_TABLE
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.montecarlo.latents import SampledLatents, find_latents
 from bayescmp.program import blank_values, trace_program
@@ -42,6 +47,8 @@ class Path(eqx.Module):
     """``log p(all shown by the end of step t | given, theta)``."""
     log_predictive: Float[Array, "position outcome"]
     """``log p(y_t | s_t, theta)``."""
+    log_given: Float[Array, ""]
+    """``log p(given | theta)``, up to what does not depend on ``theta``."""
     belief: dict[str, Array]
     """``p(z | s_t, theta)`` for discrete latents ``z``; the axis ``position`` comes first."""
 
@@ -53,11 +60,15 @@ class Target:
     model: AbstractGenerativeModel
     latents: SampledLatents
     engine: ForwardEngine
+    window: int | None = None
+    """Number of last steps that are remembered; None remembers all."""
 
     @property
     def at_once(self) -> int:
         """Number of draws for which a path can be computed together."""
-        return max(1, MAX_BYTES // self.engine.bytes_per_sequence)
+        engine = self.engine
+        size = engine.bytes_per_sequence if self.window is None else engine.bytes_per_window
+        return max(1, MAX_BYTES // size)
 
     def in_64_bits(self, sites: Mapping[str, Array | np.ndarray]) -> dict[str, Array]:
         """Return values in the types in which the program draws them; call where 64 bits hold.
@@ -85,39 +96,6 @@ class Target:
         trace = trace_program(self.model.program, key=key, substituted=given)
         return self.latents.unconstrain({n: trace[n]["value"] for n in self.latents.names})
 
-    def log_prior(
-        self, coordinates: Float[Array, " coordinate"], sites: dict[str, Array]
-    ) -> Float[Array, ""]:
-        """Return the log density of coordinates a priori.
-
-        Args:
-            coordinates: Unbounded coordinates.
-            sites: Values of all given, query and outcome sites of one sequence.
-
-        Returns:
-            ``log p(theta) + log |d theta / d coordinates|``.
-        """
-        values, log_volume = self.latents.constrain(coordinates)
-        return log_volume + self._log_densities(self.latents.names, {**sites, **values})
-
-    def log_given(
-        self, coordinates: Float[Array, " coordinate"], sites: dict[str, Array]
-    ) -> Float[Array, ""]:
-        """Return ``log p(given | theta)``, or zero where it does not depend on ``theta``.
-
-        Args:
-            coordinates: Unbounded coordinates.
-            sites: Values of all given, query and outcome sites of one sequence.
-
-        Returns:
-            Log density.
-        """
-        if not self.latents.given_tells:
-            return jnp.zeros((), coordinates.dtype)
-        values, _ = self.latents.constrain(coordinates)
-        names = tuple(site.name for site in self.model.layout.given)
-        return self._log_densities(names, {**sites, **values})
-
     def log_posterior(
         self, coordinates: Float[Array, " coordinate"], sites: dict[str, Array], position: Array
     ) -> Float[Array, ""]:
@@ -131,9 +109,14 @@ class Target:
         Returns:
             ``log p(theta, given, s_t)`` up to a constant, with the volume of the coordinates.
         """
-        path = self.path(coordinates, sites)
-        prior = self.log_prior(coordinates, sites) + self.log_given(coordinates, sites)
-        return prior + path.log_before[position]
+        values, log_volume = self._values(coordinates, sites)
+        found = (
+            jax.tree.map(lambda x: x[position], self._run(values))
+            if self.window is None
+            else self.engine.answer_window(values, self.window, position)
+        )
+        log_latents, log_given = self._log_conditions(found.log_conditions, values)
+        return log_volume + log_latents + log_given + found.log_asked
 
     def path(self, coordinates: Float[Array, " coordinate"], sites: dict[str, Array]) -> Path:
         """Answer every question given the continuous latents.
@@ -145,40 +128,70 @@ class Target:
         Returns:
             The answers.
         """
-        factored, plan = self.engine.factored, self.engine.plan
-        values = {**sites, **self.latents.constrain(coordinates)[0]}
+        values, _ = self._values(coordinates, sites)
+        window, positions = self.window, jnp.arange(self.model.length)
+        found = (
+            self._run(values)
+            if window is None
+            else jax.vmap(lambda t: self.engine.answer_window(values, window, t))(positions)
+        )
+        return Path(
+            log_before=found.log_asked,
+            log_after=found.log_evidence,
+            log_predictive=found.log_predictive,
+            log_given=self._log_conditions(found.log_conditions[0], values)[1],
+            belief=self.engine.beliefs(found) if window is None else {},
+        )
+
+    def _values(
+        self, coordinates: Float[Array, " coordinate"], sites: dict[str, Array]
+    ) -> tuple[dict[str, Array], Float[Array, ""]]:
+        """Put the continuous latents beside what is shown."""
+        drawn, log_volume = self.latents.constrain(coordinates)
+        return {**sites, **drawn}, log_volume
+
+    def _run(self, values: dict[str, Array]) -> Answers:
+        """Sum over the discrete latents."""
         # What was shown is read off before the outcome comes in: to divide the outcome out again
         # would be 0 / 0 where it is impossible.
-        found = run_plan(factored, plan, factored.tables(values), data_indices(factored, values))
-        believed = zip(plan.beliefs.items(), found.marginals, strict=True)
-        belief = {name: self._belief(name, own, x) for (name, own), x in believed}
-        return Path(found.log_asked, found.log_evidence, found.log_predictive, belief)
+        factored = self.engine.factored
+        indices = data_indices(factored, values)
+        return run_plan(factored, self.engine.plan, factored.tables(values), indices)
 
-    def _belief(self, name: str, by_row: bool, marginals: Array) -> Array:
-        """Give the elements of a summed site the axes that they have in the program."""
-        site = self.engine.factored.site(name)
-        shape = () if site is None else site.batch_shape[int(by_row) :]
-        return marginals.reshape(marginals.shape[0], *shape, marginals.shape[-1])
+    def _log_conditions(
+        self, found: Float[Array, "2"], values: dict[str, Array]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """Return ``log p(theta)`` and ``log p(given | theta)``, whose parts stand in two places."""
+        return (
+            found[0] + self._log_densities(self.latents.names, values),
+            found[1] + self._log_densities(self.latents.telling, values),
+        )
 
     def _log_densities(self, names: tuple[str, ...], values: dict[str, Array]) -> Float[Array, ""]:
-        """Add up the log densities of some sites, on none of which a summed site has a say."""
+        """Add up the log densities of those sites on which no discrete latent has a say."""
+        in_tables = {family.site for family in self.engine.factored.families}
+        alone = [name for name in names if name not in in_tables]
+        if not alone:
+            return jnp.zeros(())
         everything = {**blank_values(self.model.program), **values}
         found, _ = compute_log_probs(self.model.program, (), {}, everything, sum_log_prob=False)
-        return sum((jnp.sum(found[name]) for name in names), jnp.zeros(()))
+        return sum((jnp.sum(found[name]) for name in alone), jnp.zeros(()))
 
 
 @lru_cache(maxsize=64)
-def build_target(model: AbstractGenerativeModel) -> Target:
+def build_target(model: AbstractGenerativeModel, window: int | None = None) -> Target:
     """Split a model's latents into those that are sampled and those that are summed.
 
     Args:
         model: Generative model.
+        window: Number of last steps that each question remembers; None for all.
 
     Returns:
         The law to sample from.
 
     Raises:
-        ValueError: If the latents cannot be sampled, or the discrete ones not summed.
+        ValueError: If the latents cannot be sampled, the discrete ones not summed, or what
+            stands before a window neither.
 
     Example:
         >>> build_target(bc.models.beta_bernoulli(length=4)).latents.names
@@ -187,4 +200,23 @@ def build_target(model: AbstractGenerativeModel) -> Target:
     with jax.enable_x64(True):
         latents = find_latents(model)
         tables = factor_program(model.program, model.layout, fixed=latents.names)
-        return Target(model, latents, ForwardEngine(tables))
+        _reject_many_settings(tables, latents)
+        if window is not None:
+            known_when_asked(tables, window)
+        return Target(model, latents, ForwardEngine(tables), window)
+
+
+def _reject_many_settings(tables: FactoredProgram, latents: SampledLatents) -> None:
+    """Check that the discrete latents behind continuous ones are few enough to list."""
+    families = tables.families
+    own = {f.child: number for number, f in enumerate(families) if f.child is not None}
+    members = [f for f in families if f.site in latents.names]
+    behind = ancestors(families, own, {v for family in members for v in family.scope})
+    num_settings = math.prod(tables.sizes[v] for v in behind)
+    if num_settings > MAX_TABLE:
+        raise ValueError(
+            f"program: expected at most {MAX_TABLE:,} joint settings of the discrete latents on "
+            f"which the law of continuous ones depends, got {num_settings:,} behind "
+            f"{sorted({family.site for family in members})}; draw one continuous latent for each "
+            "value of a discrete one, and select by it where it is used"
+        )

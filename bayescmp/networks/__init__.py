@@ -1,9 +1,12 @@
 """Networks that are compared with exact inference."""
 
+from bayescmp.networks.adapting import AdaptedPredictor as AdaptedPredictor
+from bayescmp.networks.adapting import adapt as adapt
 from bayescmp.networks.config import AbstractNetworkConfig as AbstractNetworkConfig
 from bayescmp.networks.convolution import ConvConfig as ConvConfig
 from bayescmp.networks.convolution import ConvNet as ConvNet
 from bayescmp.networks.density import density_of as density_of
+from bayescmp.networks.exporting import export_transformer as export_transformer
 from bayescmp.networks.gru import GRU as GRU
 from bayescmp.networks.gru import GRUConfig as GRUConfig
 from bayescmp.networks.heads import AbstractDensity as AbstractDensity
@@ -13,6 +16,7 @@ from bayescmp.networks.heads import MixtureDensity as MixtureDensity
 from bayescmp.networks.heads import MixtureHead as MixtureHead
 from bayescmp.networks.hypernetwork import Hypernetwork as Hypernetwork
 from bayescmp.networks.hypernetwork import HypernetworkConfig as HypernetworkConfig
+from bayescmp.networks.importing import import_transformer as import_transformer
 from bayescmp.networks.interventions import Interventions as Interventions
 from bayescmp.networks.linear_ssm import LinearSSM as LinearSSM
 from bayescmp.networks.linear_ssm import LinearSSMConfig as LinearSSMConfig

@@ -11,7 +11,14 @@ from jaxtyping import Array, Float
 from bayescmp._types import Key
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
 from bayescmp.networks.parts.affine import Affine
-from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.mixer import (
+    AbstractMixer,
+    Heads,
+    HeadScale,
+    MixerResult,
+    Stream,
+    scale_rows,
+)
 from bayescmp.networks.parts.windows import DepthwiseWindow, FullWindow
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
@@ -39,9 +46,11 @@ class DepthwiseConvolution(AbstractMixer):
         self.filter = DepthwiseWindow(window, model_size, key=key_filter)
         self.out = Affine(model_size, model_size, bias=bias, scale=out_scale, key=key_out)
 
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Filter all positions."""
-        return MixerResult(self.out(self.filter(x) * head_scale), None)
+        return MixerResult(self.out(scale_rows(self.filter(x), head_scale, instead)), None)
 
 
 class FullConvolution(AbstractMixer):
@@ -65,9 +74,11 @@ class FullConvolution(AbstractMixer):
         self.filter = FullWindow(window, model_size, model_size, scale=out_scale, key=key)
         self.bias = jnp.zeros(model_size) if bias else None
 
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Filter all positions."""
-        output = self.filter(x) * head_scale
+        output = scale_rows(self.filter(x), head_scale, instead)
         return MixerResult(output if self.bias is None else output + self.bias, None)
 
 

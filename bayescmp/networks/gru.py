@@ -12,7 +12,14 @@ from bayescmp._types import Key
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
 from bayescmp.networks.parts.affine import Affine
 from bayescmp.networks.parts.dense import dense
-from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.mixer import (
+    AbstractMixer,
+    Heads,
+    HeadScale,
+    MixerResult,
+    Stream,
+    scale_rows,
+)
 from bayescmp.networks.parts.scans import scan_positions
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
@@ -63,12 +70,14 @@ class GRUMixer(AbstractMixer):
         self.reset_bias = jnp.zeros(state_size)
         self.out = Affine(state_size, model_size, bias=bias, scale=out_scale, key=key_out)
 
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Carry the state through all positions."""
         drives = dense(x, self.input_weight) + self.gate_bias
         start = jnp.zeros((*x.shape[:-2], self.state_weight.shape[0]), drives.dtype)
         states = scan_positions(self._step, start, drives)
-        return MixerResult(self.out(states * head_scale), None)
+        return MixerResult(self.out(scale_rows(states, head_scale, instead)), None)
 
     def _step(self, hidden: Array, drive: Array) -> tuple[Array, Array]:
         reset, keep, candidate = jnp.split(drive, 3, axis=-1)

@@ -12,7 +12,14 @@ from bayescmp._types import Key
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
 from bayescmp.networks.parts.affine import Affine
 from bayescmp.networks.parts.dense import dense
-from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.mixer import (
+    AbstractMixer,
+    Heads,
+    HeadScale,
+    MixerResult,
+    Stream,
+    scale_rows,
+)
 from bayescmp.networks.parts.scans import linear_recurrence
 from bayescmp.networks.parts.single import at_least_single
 from bayescmp.networks.residual import AbstractResidualNetwork
@@ -67,11 +74,16 @@ class LinearSSMMixer(AbstractMixer):
         self.out = Affine(2 * state_size, model_size, bias=bias, scale=out_scale, key=key_out)
         self.skip = out_scale * jax.random.normal(key_skip, (model_size,))
 
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Run the recurrence over all positions at once."""
         states = self.states(x)
         parts = jnp.concatenate([states.real, states.imag], axis=-1).astype(x.dtype)
-        return MixerResult(self.out(parts * head_scale) + self.skip * x * head_scale, None)
+        size = parts.shape[-1]  # what takes their place has the states first, then the inputs
+        other = (None, None) if instead is None else (instead[..., :size], instead[..., size:])
+        mapped = self.out(scale_rows(parts, head_scale, other[0]))
+        return MixerResult(mapped + self.skip * scale_rows(x, head_scale, other[1]), None)
 
     @property
     def decay(self) -> Complex[Array, " state"]:

@@ -12,7 +12,14 @@ from bayescmp._types import Key
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
 from bayescmp.networks.parts.affine import Affine
 from bayescmp.networks.parts.dense import dense
-from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.mixer import (
+    AbstractMixer,
+    Heads,
+    HeadScale,
+    MixerResult,
+    Stream,
+    scale_rows,
+)
 from bayescmp.networks.parts.scans import scan_positions
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.networks.shape import TaskShape
@@ -62,13 +69,15 @@ class LSTMMixer(AbstractMixer):
         self.gate_bias = jnp.zeros(gates).at[state_size : 2 * state_size].set(1.0)
         self.out = Affine(state_size, model_size, bias=bias, scale=out_scale, key=key_out)
 
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Carry the state through all positions."""
         # All positions enter by one product; only the state's product waits its turn.
         drives = dense(x, self.input_weight) + self.gate_bias
         start = jnp.zeros((*x.shape[:-2], self.state_weight.shape[0]), drives.dtype)
         states = scan_positions(self._step, (start, start), drives)
-        return MixerResult(self.out(states * head_scale), None)
+        return MixerResult(self.out(scale_rows(states, head_scale, instead)), None)
 
     def _step(self, state: State, drive: Array) -> tuple[State, Array]:
         hidden, cell = state

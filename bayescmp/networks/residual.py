@@ -9,7 +9,8 @@ from bayescmp._types import Inputs, Key
 from bayescmp.networks.config import AbstractResidualConfig
 from bayescmp.networks.interventions import Interventions
 from bayescmp.networks.network import AbstractTracedNetwork, Positions
-from bayescmp.networks.parts.block import Block, BlockResult, BlockScales
+from bayescmp.networks.parts.block import Block, BlockChanges, BlockResult
+from bayescmp.networks.parts.changes import StreamChange, change_stream
 from bayescmp.networks.parts.dense import dense
 from bayescmp.networks.parts.embedding import embed_inputs
 from bayescmp.networks.parts.norms import Norm, make_norm, normalise
@@ -86,7 +87,7 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
 
         Args:
             inputs: Tokens or vectors of one sequence; leading axes are sequences.
-            interventions: Factors on the network's parts; none by default.
+            interventions: What is done to the network's parts and stream; nothing by default.
 
         Returns:
             Unnormalised log probabilities.
@@ -106,7 +107,7 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
 
         Args:
             inputs: Tokens or vectors of one sequence.
-            interventions: Factors on the network's parts; none by default.
+            interventions: What is done to the network's parts and stream; nothing by default.
 
         Returns:
             The trace; a loop's passes are layers of their own.
@@ -115,10 +116,12 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
             ValueError: If the sequence is longer than learned positions reach, or the
                 interventions are those of another shape of network.
         """
-        stream, results = self.embed(inputs), []
-        for layer, factors in enumerate(self._scales(interventions)):
+        embedded, results = self.embed(inputs), []
+        entry, changes = self._changes(interventions, embedded)
+        stream = change_stream(entry, embedded)
+        for layer, change in enumerate(changes):
             block = pick_block(self.blocks, layer % self.config.num_layers)
-            results.append(block(stream, factors))
+            results.append(block(stream, change))
             stream = results[-1].resid_post
         return _gather(results, self.read_out(stream))
 
@@ -139,25 +142,27 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
         Raises:
             ValueError: If the sequence is longer than learned positions reach.
         """
-        stream, scales = self.embed(inputs), self._scales(None)
+        stream = self.embed(inputs)
+        _, changes = self._changes(None, stream)
         for layer in range(self.config.depth - 1):
             stream = pick_block(self.blocks, layer % self.config.num_layers)(
-                stream, scales[layer]
+                stream, changes[layer]
             ).resid_post
         last = pick_block(self.blocks, self.config.num_layers - 1)
-        _, middle = last.mix(stream, scales[-1])
-        _, after = last.transform(middle[..., positions, :], scales[-1])
+        _, middle = last.mix(stream, changes[-1])
+        _, after = last.transform(middle[..., positions, :], changes[-1])
         return self.read_out(after)
 
-    def _scales(self, interventions: Interventions | None) -> list[BlockScales]:
-        """Return the factors of each layer."""
+    def _changes(
+        self, interventions: Interventions | None, stream: Float[Array, "*rows feature"]
+    ) -> tuple[StreamChange | None, list[BlockChanges]]:
+        """Return what is done to the embedded inputs and to each block."""
         changes = self.no_interventions if interventions is None else interventions
-        changes.check_fit(self.config.depth, self.config.heads_per_layer)
-        scales = BlockScales(changes.head_scale, changes.mixer_scale, changes.mlp_scale)
-        # Factors must not change the precision in which the network computes.
-        scales = jax.tree.map(lambda leaf: leaf.astype(self.embedding.dtype), scales)
-        layers = range(self.config.depth)
-        return [jax.tree.map(lambda leaf, i=layer: leaf[i], scales) for layer in layers]
+        depth, (length, width) = self.config.depth, stream.shape[-2:]
+        changes.check_fit(depth, self.config.heads_per_layer, (length, width))
+        # Interventions must not change the precision in which the network computes.
+        changes = jax.tree.map(lambda leaf: leaf.astype(self.embedding.dtype), changes)
+        return changes.at_place(0), [changes.in_block(layer) for layer in range(depth)]
 
     def read_out(self, stream: Float[Array, "*rows feature"]) -> Float[Array, "*rows outcome"]:
         """Normalise a residual stream and map it to logits (the logit lens).

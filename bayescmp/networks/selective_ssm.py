@@ -13,7 +13,14 @@ from bayescmp._types import Key
 from bayescmp.networks.config import AbstractResidualConfig, check_at_least
 from bayescmp.networks.parts.affine import Affine
 from bayescmp.networks.parts.dense import dense
-from bayescmp.networks.parts.mixer import AbstractMixer, HeadScale, MixerResult, Stream
+from bayescmp.networks.parts.mixer import (
+    AbstractMixer,
+    Heads,
+    HeadScale,
+    MixerResult,
+    Stream,
+    scale_rows,
+)
 from bayescmp.networks.parts.scans import linear_recurrence, scan_positions
 from bayescmp.networks.parts.single import at_least_single
 from bayescmp.networks.parts.windows import DepthwiseWindow
@@ -100,12 +107,14 @@ class SelectiveSSMMixer(AbstractMixer):
         self.skip = jnp.ones(num_channels)
         self.out = Affine(num_channels, model_size, bias=bias, scale=out_scale, key=keys[5])
 
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Filter, carry the states through all positions, and gate."""
         entering, gate = jnp.split(dense(x, self.inward), 2, axis=-1)
         u = jax.nn.silu(self.short(entering) + self.short_bias)
         y = (self.recur(u) + self.skip * u) * jax.nn.silu(gate)
-        return MixerResult(self.out(y * head_scale), None)
+        return MixerResult(self.out(scale_rows(y, head_scale, instead)), None)
 
     def recur(self, u: Channels) -> Channels:
         """Return what the states give at every position.

@@ -34,6 +34,11 @@ class TransformerConfig(AbstractResidualConfig):
     window: int | None = None
     """Positions that are attended to, itself among them; None for the whole past."""
     positions: Positions = "learned"
+    features_per_head: int | None = None
+    """Width of one attention head; None for ``model_size / num_heads``."""
+    hide_start: bool = False
+    """Whether the first input is seen by itself alone, as by a network from elsewhere that
+    knows no start token."""
 
     def __post_init__(self) -> None:
         """Reject shapes that cannot be built."""
@@ -41,7 +46,9 @@ class TransformerConfig(AbstractResidualConfig):
         check_at_least(self, 1, "num_heads")
         check_choice(self, "kernel", KERNELS)
         check_choice(self, "positions", POSITIONS)
-        if self.model_size % self.num_heads:
+        if self.features_per_head is not None:
+            check_at_least(self, 1, "features_per_head")
+        elif self.model_size % self.num_heads:
             raise ValueError(
                 f"model_size: expected a multiple of num_heads = {self.num_heads}, "
                 f"got {self.model_size}"
@@ -69,7 +76,7 @@ class TransformerConfig(AbstractResidualConfig):
     @property
     def head_size(self) -> int:
         """Width of one attention head."""
-        return self.model_size // self.num_heads
+        return self.features_per_head or self.model_size // self.num_heads
 
     @property
     def heads_per_layer(self) -> int:
@@ -94,6 +101,7 @@ class TransformerConfig(AbstractResidualConfig):
             bias=self.bias,
             out_scale=self.out_scale,
             key=key,
+            hide_start=self.hide_start,
         )
 
     def build(self, shape: TaskShape, *, key: Key) -> "Transformer":

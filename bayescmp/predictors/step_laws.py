@@ -48,7 +48,7 @@ class StepLaws(eqx.Module):
     queries: tuple[str, ...] = eqx.field(static=True)
     """Query sites whose law depends on latents or outcomes; others say nothing about them."""
     is_coupled: bool = eqx.field(static=True)
-    """Whether a query's law depends on outcomes."""
+    """Whether a query's law depends on outcomes, and these are finite."""
 
     def __call__(
         self, latents: Sites, sites: Sites
@@ -170,8 +170,9 @@ def _find(model: AbstractGenerativeModel) -> StepLaws | str:
         return missing
     latents, shown = latent_names(model), [site.name for site in model.layout.query]
     queries = tuple(name for name in shown if name in _drawn_laws(model, shown))
-    coupled = _drawn_laws(model, [*shown, *latents]) & set(queries)
-    steps = StepLaws(model, queries, is_coupled=bool(coupled))
+    leaning = _drawn_laws(model, [*shown, *latents]) & set(queries)
+    # What a continuous outcome does to its own query would have to be integrated over a bin.
+    steps = StepLaws(model, queries, is_coupled=bool(leaning) and not model.layout.edges)
     return _leak(steps, drawn=_drawn_laws(model, latents)) or steps
 
 
@@ -191,8 +192,6 @@ def _missing(model: AbstractGenerativeModel) -> str | None:
     for name, shape in _law_shapes(model, told | {layout.outcome.name}).items():
         if shape[:1] != (layout.length,):
             return f"a law for each position of {name!r}, got one for all together"
-    if layout.edges and told - {layout.outcome.name}:
-        return f"queries that tell nothing beside a binned outcome, got {sorted(told)}"
     return None
 
 
@@ -250,7 +249,7 @@ def _leak(steps: StepLaws, *, drawn: Collection[str]) -> str | None:
 
     Left out where no law depends on anything shown, as inside most plates.
     """
-    model = steps.model
+    model, edges = steps.model, bool(steps.model.layout.edges)
     asked = model.layout.outcome.name
     if not set(drawn) & {asked, *steps.queries}:
         return None
@@ -262,19 +261,21 @@ def _leak(steps: StepLaws, *, drawn: Collection[str]) -> str | None:
         """Return the laws of a sequence that goes on differently after a position."""
         sites = {}
         for name in names:
-            early = jnp.arange(model.length) <= position
+            # The law of all finite outcomes tells what any of them does to its query.
+            early = jnp.arange(model.length) < position + (not edges or name != asked)
             early = early.reshape(-1, *[1] * (first[name].ndim - 1))
             sites[name] = jnp.where(early, first[name], other[name])
         return steps(latents, sites)[0]
 
-    laws = np.asarray(jax.jit(jax.vmap(spliced))(jnp.arange(model.length)))
+    laws = np.asarray(jax.jit(jax.vmap(spliced))(jnp.arange(model.length + 1)))
     for position, law in enumerate(laws[:-1]):
         ours, theirs = laws[-1, : position + 1], law[: position + 1]
         with np.errstate(invalid="ignore"):  # equal infinities are equal, and differ by NaN
             agree = (ours == theirs) | (np.abs(ours - theirs) <= LEAK)
         if not agree.all():
+            later = f"the outcome at {position}" if edges else f"position {position + 1}"
             return (
                 "steps whose laws depend on earlier ones alone, got a law at position "
-                f"{int(np.argwhere(~agree)[0][0])} that depends on position {position + 1} or later"
+                f"{int(np.argwhere(~agree)[0][0])} that depends on {later} or later"
             )
     return None

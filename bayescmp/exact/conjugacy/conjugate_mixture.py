@@ -1,6 +1,7 @@
 """Sums over discrete latents, around what is integrated in closed form for each setting."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import equinox as eqx
@@ -175,14 +176,17 @@ def windowed_by_listing(
 def _list_sequences(layout: Layout) -> dict[str, Array]:
     """List all values of the sites that the steps show."""
     steps = (*layout.query, layout.outcome)
-    finite = layout.reveal and all(site.num_values is not None for site in steps)
-    sizes = [site.num_values or 0 for site in steps for _ in range(layout.length)]
-    num_sequences = float(np.prod(np.array(sizes, float)))
-    if not finite or num_sequences > MAX_SEQUENCES:
+    numbers = [site.name for site in steps if site.num_values is None]
+    sizes = [site.num_values or 1 for site in steps for _ in range(layout.length)]
+    num_sequences = math.prod(sizes)
+    if numbers or not layout.reveal or num_sequences > MAX_SEQUENCES:
+        got = f"10^{math.log10(num_sequences):.1f}" if layout.reveal else "outcomes never shown"
+        got = f"the continuous {numbers}" if numbers else got
         raise ValueError(
             "window: expected steps that are independent once the latents are known, or at "
             f"most {MAX_SEQUENCES:,} sequences of finite values, all revealed, to sum out what "
-            f"stands before the window; got {num_sequences:.0f} sequences"
+            f"stands before the window, got {got}"
+            + ("" if numbers else "; use engine='monte carlo'")
         )
     values = [range(s.lowest, s.lowest + (s.num_values or 0)) for s in steps]
     each = [values[i // layout.length] for i in range(len(sizes))]

@@ -5,11 +5,11 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from bayescmp.engine import AbstractEngine
 from bayescmp.exact.forward.frontier import Plan, plan_steps
-from bayescmp.exact.forward.runner import run_plan
+from bayescmp.exact.forward.runner import Answers, run_plan
 from bayescmp.exact.reading.evidence import data_indices, known_when_asked, treatment_of
 from bayescmp.exact.reading.factors import FactoredProgram
 from bayescmp.records import Reference
@@ -44,25 +44,56 @@ class ForwardEngine(AbstractEngine):
         plan = self.plan
         indices = data_indices(self.factored, sites)
         answers = run_plan(self.factored, plan, self.factored.tables(sites), indices)
-        believed = zip(plan.beliefs.items(), answers.marginals, strict=True)
         return Reference(
             log_predictive=answers.log_predictive,
             log_evidence=answers.log_evidence,
-            belief={name: self._belief(name, own, found) for (name, own), found in believed},
+            belief=self.beliefs(answers),
         )
 
     def windowed(self, sites: dict[str, Array], window: int) -> Float[Array, "position outcome"]:
         """Answer as if only the last steps had been shown."""
+        positions = jnp.arange(self.factored.layout.length)
+        answer = jax.vmap(lambda position: self.answer_window(sites, window, position))
+        return answer(positions).log_predictive
+
+    def answer_window(
+        self, sites: dict[str, Array], window: int, position: Int[Array, ""]
+    ) -> Answers:
+        """Answer one question as if only the last steps had been shown, by a pass of its own.
+
+        Args:
+            sites: Values of all given, query and outcome sites of one example.
+            window: Number of last steps.
+            position: Which question.
+
+        Returns:
+            Its answers; the evidence is that of what is remembered.
+
+        Raises:
+            ValueError: If a law depends on a continuous value that is forgotten.
+        """
         tables = self.factored.tables(sites)
         indices = data_indices(self.factored, sites)
         variables, families = map(jnp.asarray, known_when_asked(self.factored, window))
+        known = (variables[position], families[position])
+        answers = run_plan(self.factored, self.soft_plan, tables, indices, known)
+        return jax.tree.map(lambda x: x[position], answers)
 
-        def answer(position: Array) -> Array:
-            known = (variables[position], families[position])
-            answers = run_plan(self.factored, self.soft_plan, tables, indices, known)
-            return answers.log_predictive[position]
+    def beliefs(self, answers: Answers) -> dict[str, Array]:
+        """Give the elements of each believed site the axes that they have in the program.
 
-        return jax.vmap(answer)(jnp.arange(self.factored.layout.length))
+        Args:
+            answers: What one pass by ``plan`` found out.
+
+        Returns:
+            ``p(element = value | s_t)`` by site; the axis ``position`` comes first.
+        """
+        found = {}
+        for (name, by_row), x in zip(self.plan.beliefs.items(), answers.marginals, strict=True):
+            site = self.factored.site(name)
+            shape = () if site is None else site.batch_shape[int(by_row) :]
+            found[name] = x.reshape(x.shape[0], *shape, x.shape[-1])
+        return found
 
     def treatment(self) -> dict[str, str]:
         """Say for each site how it was dealt with."""
@@ -101,8 +132,3 @@ class ForwardEngine(AbstractEngine):
         """Rough size of the largest arrays behind the windowed answers for one sequence."""
         length = self.factored.layout.length
         return self.bytes_per_sequence + 32 * length * self.soft_plan.largest
-
-    def _belief(self, name: str, by_row: bool, marginals: Array) -> Array:
-        site = self.factored.site(name)
-        shape = site.batch_shape if site is not None else ()
-        return marginals.reshape(marginals.shape[0], *shape[int(by_row) :], marginals.shape[-1])

@@ -70,6 +70,7 @@ class _Planner:
     ) -> None:
         self.factored, self.questions, self.beliefs, self.soft = factored, questions, beliefs, soft
         self.sizes = factored.sizes
+        self.shown = {site.name for site in (*factored.layout.query, factored.layout.outcome)}
         self.last = self._last_mentions()
 
     def _last_mentions(self) -> dict[int, int]:
@@ -100,10 +101,8 @@ class _Planner:
         step = Step(axes=list(frontier), entering=tuple(self.sizes[v] for v in frontier))
         open_axes = list(range(len(frontier)))
         questions = self.questions
-        if number == 0 and questions.given:
-            for family in (*sorted(questions.above_given), *questions.given):
-                self._multiply(step, open_axes, family, number)
-            step.operations.append(Operation("forget"))
+        for slot, families in enumerate(questions.conditions if number == 0 else ()):
+            self._condition(step, open_axes, families, slot)
         for family in questions.needed[number]:
             if family not in step.families:
                 self._multiply(step, open_axes, family, number)
@@ -125,6 +124,17 @@ class _Planner:
         step.leaving = tuple(open_axes)
         return step
 
+    def _condition(
+        self, step: Step, open_axes: list[int], families: Sequence[int], slot: int
+    ) -> None:
+        """Take in what everything is conditioned on, whose own probability is no evidence."""
+        nothing_shown = -1
+        for family in families:
+            if family not in step.families:
+                self._multiply(step, open_axes, family, nothing_shown)
+        if families:
+            step.operations.append(Operation("forget", slot=slot))
+
     def _multiply(
         self,
         step: Step,
@@ -144,7 +154,8 @@ class _Planner:
             else:
                 data.append((place, _slot(step.data, variable)))
         gate = -1
-        if self.soft and family.child is None and kind == "multiply":
+        is_density = family.child is None and family.site in self.shown
+        if self.soft and is_density and kind == "multiply":
             gate = _slot(step.gates, number)
         step.families.append(number)
         operation = Operation(kind, tuple(axes), len(step.families) - 1, tuple(data), gate)

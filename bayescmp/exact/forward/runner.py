@@ -30,6 +30,9 @@ class Answers(eqx.Module):
     log_asked: Float[Array, "*position"]
     """``log p(s_t)`` of what is shown when the question is asked."""
     log_evidence: Float[Array, "*position"]
+    log_conditions: Float[Array, "*position 2"]
+    """The same at each: ``log p(fixed latents)`` and ``log p(given | fixed latents)``, of those
+    whose law depends on variables, 0 where none does."""
     marginals: tuple[Array, ...]
     """For each believed site: elements, values."""
 
@@ -55,7 +58,7 @@ def run_plan(
     """
     # Weak and strong types would make the carries of a loop differ.
     message = jnp.zeros((), jnp.result_type(float))
-    carry = (message, jnp.zeros((), message.dtype))
+    carry = (message, jnp.zeros((), message.dtype), jnp.zeros(2, message.dtype))
     outputs = []
     for recipe, steps in _alike(plan.steps, tables):
         inputs = [_gather(factored, step, tables, indices, known) for step in steps]
@@ -105,11 +108,11 @@ def _gather(
 
 
 def _perform(
-    recipe: Recipe, carry: tuple[Array, Array], inputs: StepInputs
-) -> tuple[tuple[Array, Array], Answers]:
+    recipe: Recipe, carry: tuple[Array, Array, Array], inputs: StepInputs
+) -> tuple[tuple[Array, Array, Array], Answers]:
     """Carry out one step: the message over the frontier, and the evidence so far."""
-    message, log_evidence = carry
-    work = _Workbench(message, list(range(len(recipe.entering))), inputs)
+    message, log_evidence, log_conditions = carry
+    work = _Workbench(message, log_conditions, list(range(len(recipe.entering))), inputs)
     for operation in recipe.operations:
         getattr(work, operation.kind.replace(" ", "_"))(operation)
     log_norm = _log_sum(work.message)
@@ -117,8 +120,8 @@ def _perform(
     is_over = jnp.isneginf(log_evidence)
     log_asked = jnp.where(is_over, -jnp.inf, log_evidence + work.log_shown)
     log_evidence = jnp.where(is_over, -jnp.inf, log_evidence + log_norm)
-    answers = Answers(work.law, log_asked, log_evidence, tuple(work.marginals))
-    return (work.ordered(recipe.leaving) - log_norm, log_evidence), answers
+    answers = Answers(work.law, log_asked, log_evidence, work.log_conditions, tuple(work.marginals))
+    return (work.ordered(recipe.leaving) - log_norm, log_evidence, work.log_conditions), answers
 
 
 def _log_sum(log_weights: Array, axis: int | tuple[int, ...] | None = None) -> Array:
@@ -134,8 +137,11 @@ def _log_sum(log_weights: Array, axis: int | tuple[int, ...] | None = None) -> A
 class _Workbench:
     """The table of one step, with a name for each of its axes."""
 
-    def __init__(self, message: Array, axes: list[int], inputs: StepInputs) -> None:
-        self.message, self.axes, self.inputs = message, axes, inputs
+    def __init__(
+        self, message: Array, log_conditions: Array, axes: list[int], inputs: StepInputs
+    ) -> None:
+        self.message, self.log_conditions = message, log_conditions
+        self.axes, self.inputs = axes, inputs
         self.law: Array = message
         self.log_shown: Array = jnp.zeros((), message.dtype)
         self.marginals: list[Array] = []
@@ -180,8 +186,9 @@ class _Workbench:
         del self.axes[where]
 
     def forget(self, operation: Operation) -> None:
-        del operation
-        self.message = self.message - _log_sum(self.message)
+        total = _log_sum(self.message)
+        self.log_conditions = self.log_conditions.at[operation.slot].set(total)
+        self.message = self.message - jnp.where(jnp.isneginf(total), 0.0, total)
 
     def ordered(self, axes: Sequence[int]) -> Array:
         """Return the table with its axes in the wanted order."""

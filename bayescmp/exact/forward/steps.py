@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bayescmp.exact.reading.factors import FactoredProgram
+from bayescmp.exact.reading.leaks import ancestors
 from bayescmp.exact.reading.tabulation import Family
 from bayescmp.exact.reading.variables import BINS
 
@@ -28,7 +29,7 @@ class Operation:
     axes: tuple[int, ...] = ()
     """Axes of the step that the operation is about."""
     slot: int = -1
-    """Which of the step's tables, data or potentials it uses."""
+    """Which of the step's tables, data, potentials or conditions it uses."""
     data: tuple[tuple[int, int], ...] = ()
     """Axes of the table that are observed, each with its slot among the step's data."""
     gate: int = -1
@@ -80,10 +81,9 @@ class Questioning:
     """Families of continuous outcomes, shown after the question."""
     bins: tuple[int, ...]
     """Family of the bins asked in each step; empty where the outcome is finite."""
-    given: tuple[int, ...]
-    """Families of given sites that depend on variables."""
-    above_given: frozenset[int]
-    """Families of all variables that given sites descend from."""
+    conditions: tuple[tuple[int, ...], tuple[int, ...]]
+    """Families of fixed latents and of given sites that depend on variables, each with the
+    families of all that they descend from, parents first."""
     shown_in: dict[int, int]
     """The step that shows each variable which is shown."""
 
@@ -108,8 +108,7 @@ def read_questions(factored: FactoredProgram) -> Questioning:
     others: dict[tuple[str, int | None], int] = {
         (f.site, f.element): n for n, f in enumerate(factored.families) if f.child is None
     }
-    given_names = {site.name for site in layout.given}
-    given = [n for (name, _), n in others.items() if name in given_names]
+    conditions = _conditions(factored, others)
     continuous = [site.name for site in layout.query if site.num_values is None]
     own = {f.child: n for n, f in enumerate(factored.families) if f.child is not None}
     shown_in = {v: step for step, row in enumerate(queries) for v in row}
@@ -124,7 +123,8 @@ def read_questions(factored: FactoredProgram) -> Questioning:
         wanted = {*queries[step], *(v for v in (asked[step],) if v >= 0)}
         wanted |= _mentioned(factored.families, [*density, *late, *asks])
         if step == 0:
-            wanted |= _mentioned(factored.families, given) | _shared_latents(factored)
+            fixed = _mentioned(factored.families, [n for each in conditions for n in each])
+            wanted |= fixed | _shared_latents(factored)
         variables = ancestors(factored.families, own, wanted) - done
         done |= variables
         needed.append((*sorted(own[v] for v in variables), *density))
@@ -136,12 +136,26 @@ def read_questions(factored: FactoredProgram) -> Questioning:
         needed=tuple(needed),
         after=tuple(after),
         bins=tuple(bins),
-        given=tuple(given),
-        above_given=frozenset(
-            own[v] for v in ancestors(factored.families, own, _mentioned(factored.families, given))
-        ),
+        conditions=conditions,
         shown_in=shown_in,
     )
+
+
+def _conditions(
+    factored: FactoredProgram, others: Mapping[tuple[str, int | None], int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the families of fixed latents and of given sites, after all that they need."""
+    layout, families = factored.layout, factored.families
+    own = {f.child: n for n, f in enumerate(families) if f.child is not None}
+    given = {site.name for site in layout.given}
+    known = given | {site.name for site in (*layout.query, layout.outcome)} | {BINS}
+
+    def after_parents(members: list[int]) -> tuple[int, ...]:
+        above = ancestors(families, own, _mentioned(families, members))
+        return (*sorted(own[v] for v in above), *members)
+
+    latents = [n for (name, _), n in others.items() if name not in known]
+    return after_parents(latents), after_parents([n for (s, _), n in others.items() if s in given])
 
 
 def _steps_of(factored: FactoredProgram, name: str) -> list[int]:
@@ -172,29 +186,6 @@ def _shared_latents(factored: FactoredProgram) -> set[int]:
 
 def _mentioned(families: Sequence[Family], numbers: Iterable[int]) -> set[int]:
     return {v for number in numbers for v in families[number].scope}
-
-
-def ancestors(
-    families: Sequence[Family], own: Mapping[int, int], wanted: Iterable[int]
-) -> set[int]:
-    """Return the wanted variables with all that they descend from.
-
-    Args:
-        families: All families.
-        own: Number of each variable's own family.
-        wanted: Variables to start from.
-
-    Returns:
-        Variables.
-    """
-    found: set[int] = set()
-    waiting = list(wanted)
-    while waiting:
-        variable = waiting.pop()
-        if variable not in found:
-            found.add(variable)
-            waiting += families[own[variable]].scope
-    return found
 
 
 def reported(factored: FactoredProgram, questions: Questioning) -> dict[str, bool]:

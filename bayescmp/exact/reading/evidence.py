@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from bayescmp.exact.reading.factors import FactoredProgram
+from bayescmp.exact.reading.leaks import reject_forgetting
 
 
 def data_indices(factored: FactoredProgram, sites: dict[str, Array]) -> Int[Array, " variable"]:
@@ -44,9 +45,15 @@ def known_when_asked(factored: FactoredProgram, window: int) -> Known:
 
     Returns:
         What is known when each question is asked.
+
+    Raises:
+        ValueError: If a law depends on a continuous value that is forgotten.
     """
-    age = _ages(factored.layout.length)
-    past = (age > 0) & ((age <= window) if factored.layout.reveal else (age < window))
+    layout = factored.layout
+    if window < layout.length - layout.reveal:
+        reject_forgetting(factored.families, layout, factored.sites)
+    age = _ages(layout.length)
+    past = (age > 0) & ((age <= window) if layout.reveal else (age < window))
     return _known(factored, query=past | (age == 0), outcome=past)
 
 

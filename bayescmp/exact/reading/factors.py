@@ -12,15 +12,11 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from bayescmp.exact.reading.dependence import find_dependence
 from bayescmp.exact.reading.elements import constant
+from bayescmp.exact.reading.families import find_families
+from bayescmp.exact.reading.leaks import reject_leaks
 from bayescmp.exact.reading.tabulation import Family, tabulate
-from bayescmp.exact.reading.variables import (
-    BINS,
-    SiteVariables,
-    list_variables,
-    log_densities,
-)
+from bayescmp.exact.reading.variables import SiteVariables, list_variables
 from bayescmp.layout import Layout
 from bayescmp.program import Program, blank_values
 
@@ -41,7 +37,8 @@ class FactoredProgram:
     sites: tuple[SiteVariables, ...]
     families: tuple[Family, ...]
     """One for each variable, in an order in which parents come first; then one for each shown
-    element that is continuous, one for the bins of each question, and given sites."""
+    element that is continuous, one for the bins of each question, and those of given sites and
+    fixed latents that depend on variables."""
     constants: tuple[np.ndarray | None, ...]
     """Table of each family; None where it depends on fixed values."""
 
@@ -98,12 +95,14 @@ def factor_program(
 
     Raises:
         ValueError: If a site has neither finitely many values nor quadrature nodes, a table
-            would be too large, or probabilities do not sum to one.
+            would be too large, probabilities do not sum to one, or a law depends on a number
+            that is shown only after it is needed.
     """
     given = {site.name for site in layout.given}
     shown = {site.name for site in layout.kept_sites if site.num_values is None} - given
     sites = list_variables(program, fixed={*given, *shown, *fixed}, num_nodes=num_nodes)
-    families = _find_families(program, layout, sites, given=given, shown=shown)
+    families = find_families(program, layout, sites, fixed=fixed)
+    reject_leaks(families, layout, sites)
     constants = _constant_tables(program, layout, sites, families)
     reduced = [
         _drop_idle_parents(family, table) for family, table in zip(families, constants, strict=True)
@@ -117,79 +116,6 @@ def factor_program(
         families=tuple(family for family, _ in reduced),
         constants=tuple(table for _, table in reduced),
     )
-
-
-def _find_families(
-    program: Program,
-    layout: Layout,
-    sites: tuple[SiteVariables, ...],
-    *,
-    given: set[str],
-    shown: set[str],
-) -> list[Family]:
-    """Return every variable with its parents, parents first, and then everything shown."""
-    num_variables = sum(site.num_variables for site in sites)
-    values = blank_values(program)
-    # All that is fixed counts as one more variable, the last.
-    labels = {name: np.full(np.shape(value), num_variables) for name, value in values.items()}
-    labels |= {site.name: site.numbers for site in sites}
-    found = find_dependence(
-        lambda x: log_densities(program, layout, x), values, labels, num_variables + 1
-    )
-    children = [
-        _family(site.name, element, row, child=site.first + element)
-        for site in sites
-        for element, row in enumerate(found[site.name].reshape(site.num_variables, -1))
-    ]
-    families = _parents_first(children)
-    for name in sorted(shown):
-        _reject_joint_density(name, found[name].shape[:-1], layout.length)
-        rows = found[name].reshape(layout.length, -1, num_variables + 1).any(axis=1)
-        families += [_family(name, element, row) for element, row in enumerate(rows)]
-    if layout.edges:
-        rows = found[BINS].any(axis=1)
-        families += [_family(BINS, element, row) for element, row in enumerate(rows)]
-    for name in sorted(given):
-        row = found[name].reshape(-1, num_variables + 1).any(axis=0)
-        if row[:num_variables].any():
-            families.append(_family(name, None, row))
-    return families
-
-
-def _reject_joint_density(name: str, shape: tuple[int, ...], length: int) -> None:
-    """Check that a continuous site has a density for each position."""
-    if shape[:1] != (length,):
-        raise ValueError(
-            f"query: expected a density for each of {length} positions, got shape {shape} for "
-            f"site {name!r}; draw it inside a plate"
-        )
-
-
-def _family(name: str, element: int | None, row: np.ndarray, child: int | None = None) -> Family:
-    parents = [int(v) for v in np.flatnonzero(row[:-1]) if v != child]
-    scope = (*parents, *(() if child is None else (child,)))
-    return Family(name, element, scope, child, depends_on_fixed=bool(row[-1]))
-
-
-def _parents_first(families: list[Family]) -> list[Family]:
-    """Order families so that parents come before their children."""
-    waiting = {family.child: set(family.scope) - {family.child} for family in families}
-    ordered: list[Family] = []
-    while waiting:
-        ready = [f for f in families if f.child in waiting and not waiting[f.child]]
-        if not ready:
-            names = sorted({f.site for f in families if f.child in waiting})
-            raise ValueError(
-                f"program: expected each site's law to depend on earlier draws alone, got "
-                f"{names} that seem to depend on each other; use engine='enumeration'"
-            )
-        for family in ready:
-            del waiting[family.child]
-        done = {family.child for family in ready}
-        for parents in waiting.values():
-            parents -= done
-        ordered += ready
-    return ordered
 
 
 def _constant_tables(

@@ -40,6 +40,10 @@ class Family:
     """The variable whose law this is; None for elements that are fixed."""
     depends_on_fixed: bool = False
     """Whether the table differs from example to example."""
+    depends_on_conditions: bool = False
+    """Whether the law depends on given sites or fixed latents."""
+    leans_on: tuple[tuple[str, int], ...] = ()
+    """Sites and steps of the continuous values, beside its own, that the law depends on."""
 
     def without(self, axis: int) -> "Family":
         """Return the family without one of its scope."""
@@ -168,9 +172,11 @@ def _pick(
         return jnp.sum(log_probs)
     if family.site == BINS:
         return log_probs[family.element]
-    if family.child is None:
+    if family.child is not None:
+        return jnp.ravel(log_probs)[family.element] + weights[family.site][family.element]
+    if family.site in {site.name for site in (*layout.query, layout.outcome)}:
         return jnp.sum(log_probs.reshape(layout.length, -1)[family.element])
-    return jnp.ravel(log_probs)[family.element] + weights[family.site][family.element]
+    return jnp.ravel(log_probs)[family.element]
 
 
 def _reject_large(family: Family, sites: Sequence[SiteVariables], grid: tuple[int, ...]) -> None:

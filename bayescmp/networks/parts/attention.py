@@ -18,6 +18,7 @@ from bayescmp.networks.parts.mixer import (
     Pattern,
     SourceHeads,
     Stream,
+    scale_heads,
 )
 from bayescmp.networks.parts.positions import Positions, distance_bias, rotate
 
@@ -42,6 +43,7 @@ class Attention(AbstractMixer):
     kernel: KernelName = eqx.field(static=True)
     window: int | None = eqx.field(static=True)
     positions: Positions = eqx.field(static=True)
+    hide_start: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class Attention(AbstractMixer):
         bias: bool,
         out_scale: float,
         key: Key,
+        hide_start: bool = False,
     ) -> None:
         """Draw the weights.
 
@@ -70,6 +73,7 @@ class Attention(AbstractMixer):
             bias: Whether the four projections have biases.
             out_scale: Factor on the initial output projection.
             key: Typed key.
+            hide_start: Whether the first position is seen by itself alone.
         """
         inner, source = num_heads * head_size, num_source_heads * head_size
         widths = (inner, source, source)
@@ -89,16 +93,18 @@ class Attention(AbstractMixer):
             )
         self.num_heads, self.num_source_heads = num_heads, num_source_heads
         self.kernel, self.window, self.positions = kernel, window, positions
+        self.hide_start = hide_start
 
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Attend from every position to itself and its past."""
         queries, keys, values = self.project(x)
         if self.positions == "rotary":
             queries, keys = rotate(queries), rotate(keys)
         pattern = self.attend(queries, keys)
-        mixed = jnp.moveaxis(pattern @ self._share(values), -3, -2)
-        scaled = (mixed * head_scale[:, None]).reshape(*x.shape[:-1], -1)
-        output = dense(scaled, self.out)
+        mixed = scale_heads(pattern @ self._share(values), head_scale, instead)
+        output = dense(jnp.moveaxis(mixed, -3, -2).reshape(*x.shape[:-1], -1), self.out)
         if self.biases is not None:
             output = output + self.biases[3]
         return MixerResult(output, AttentionView(pattern, queries, keys, values))
@@ -135,7 +141,8 @@ class Attention(AbstractMixer):
         scores = queries @ jnp.swapaxes(self._share(keys), -1, -2) / head_size**0.5
         if self.positions == "alibi":
             scores = scores + distance_bias(self.num_heads, length).astype(scores.dtype)
-        return weigh(self.kernel, scores, causal_mask(length, self.window))
+        mask = causal_mask(length, self.window, hide_start=self.hide_start)
+        return weigh(self.kernel, scores, mask)
 
     def _share(self, source: SourceHeads) -> Heads:
         """Repeat keys or values for the heads that share them."""

@@ -4,9 +4,16 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from bayescmp.networks.parts.changes import StreamChange, change_stream, replaced
 from bayescmp.networks.parts.experts import Experts
 from bayescmp.networks.parts.feed_forward import FeedForward
-from bayescmp.networks.parts.mixer import AbstractMixer, AttentionView, MixerResult, Stream
+from bayescmp.networks.parts.mixer import (
+    AbstractMixer,
+    AttentionView,
+    Heads,
+    MixerResult,
+    Stream,
+)
 from bayescmp.networks.parts.norms import Norm, NormPlace, normalise
 
 
@@ -21,12 +28,18 @@ class BlockResult(eqx.Module):
     attention: AttentionView | None
 
 
-class BlockScales(eqx.Module):
-    """Factors of :class:`bayescmp.Interventions`, of one layer or of all."""
+class BlockChanges(eqx.Module):
+    """What :class:`bayescmp.Interventions` do to one block."""
 
-    head: Float[Array, "*layer head"]
-    mixer: Float[Array, "*layer"]
-    mlp: Float[Array, "*layer"]
+    head_scale: Float[Array, " head"]
+    mixer_scale: Float[Array, ""]
+    mlp_scale: Float[Array, ""]
+    heads: Heads | None
+    """What takes the place of what heads gather; None for zeros."""
+    mixer_out: Stream | None
+    mlp_out: Stream | None
+    after_mixer: StreamChange | None
+    after_block: StreamChange | None
 
 
 class Block(eqx.Module):
@@ -45,51 +58,55 @@ class Block(eqx.Module):
     """None in an attention-only network."""
     norm_place: NormPlace = eqx.field(static=True)
 
-    def __call__(self, x: Stream, scales: BlockScales) -> BlockResult:
+    def __call__(self, x: Stream, changes: BlockChanges) -> BlockResult:
         """Add to the residual stream.
 
         Args:
             x: Residual stream.
-            scales: Factors on what the parts add.
+            changes: What is done to the parts and to the stream.
 
         Returns:
             The new stream and everything on the way to it.
         """
-        mixed, middle = self.mix(x, scales)
-        mlp_out, after = self.transform(middle, scales)
+        mixed, middle = self.mix(x, changes)
+        mlp_out, after = self.transform(middle, changes)
         return BlockResult(x, mixed.output, middle, mlp_out, after, mixed.attention)
 
-    def mix(self, x: Stream, scales: BlockScales) -> tuple[MixerResult, Stream]:
+    def mix(self, x: Stream, changes: BlockChanges) -> tuple[MixerResult, Stream]:
         """Let positions learn of their past: the first half of a block.
 
         Args:
             x: Residual stream.
-            scales: Factors on what the parts add.
+            changes: What is done to the parts and to the stream.
 
         Returns:
             What the mixer adds, and the stream between the halves.
         """
         if self.mixer is None:
             nothing = MixerResult(jnp.zeros_like(x), None)
-            return nothing, self._after(self.mixer_norm, x)
-        mixed = self.mixer(self._before(self.mixer_norm, x), scales.head)
-        output = mixed.output * scales.mixer
-        return MixerResult(output, mixed.attention), self._after(self.mixer_norm, x + output)
+            return nothing, change_stream(changes.after_mixer, self._after(self.mixer_norm, x))
+        before = self._before(self.mixer_norm, x)
+        mixed = self.mixer(before, changes.head_scale, changes.heads)
+        output = replaced(mixed.output, changes.mixer_scale, changes.mixer_out)
+        middle = self._after(self.mixer_norm, x + output)
+        return MixerResult(output, mixed.attention), change_stream(changes.after_mixer, middle)
 
-    def transform(self, x: Stream, scales: BlockScales) -> tuple[Stream, Stream]:
+    def transform(self, x: Stream, changes: BlockChanges) -> tuple[Stream, Stream]:
         """Transform each position by itself: the second half of a block.
 
         Args:
             x: Stream between the halves, at all positions or at some.
-            scales: Factors on what the parts add.
+            changes: What is done to the parts and to the stream.
 
         Returns:
             What the feed-forward part adds, and the new stream.
         """
         if self.mlp is None:
-            return jnp.zeros_like(x), x
-        mlp_out = self.mlp(self._before(self.mlp_norm, x)) * scales.mlp
-        return mlp_out, self._after(self.mlp_norm, x + mlp_out)
+            return jnp.zeros_like(x), change_stream(changes.after_block, x)
+        mlp_out = self.mlp(self._before(self.mlp_norm, x))
+        mlp_out = replaced(mlp_out, changes.mlp_scale, changes.mlp_out)
+        after = self._after(self.mlp_norm, x + mlp_out)
+        return mlp_out, change_stream(changes.after_block, after)
 
     def _before(self, norm: Norm | None, x: Stream) -> Stream:
         return normalise(norm, x) if self.norm_place == "pre" else x

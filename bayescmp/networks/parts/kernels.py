@@ -15,18 +15,22 @@ Scores = Float[Array, "*sequence head input_position source_position"]
 Mask = Bool[np.ndarray, "input_position source_position"]
 
 
-def causal_mask(length: int, window: int | None) -> Mask:
+def causal_mask(length: int, window: int | None, *, hide_start: bool = False) -> Mask:
     """Return which positions each position may attend to: itself and its past.
 
     Args:
         length: Number of positions.
         window: How many of the last positions, itself among them; None for all.
+        hide_start: Whether the first position is seen by itself alone.
 
     Returns:
         True where attention is allowed.
     """
     distance = np.arange(length)[:, None] - np.arange(length)[None, :]
-    return (distance >= 0) & (distance < (length if window is None else window))
+    allowed = (distance >= 0) & (distance < (length if window is None else window))
+    if hide_start:
+        allowed[1:, 0] = False
+    return allowed
 
 
 def weigh(kernel: KernelName, scores: Scores, mask: Mask) -> Scores:

@@ -5,6 +5,8 @@ import abc
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from bayescmp.networks.parts.changes import replaced
+
 Stream = Float[Array, "*sequence input_position feature"]
 Heads = Float[Array, "*sequence head input_position head_feature"]
 SourceHeads = Float[Array, "*sequence source_head input_position head_feature"]
@@ -39,13 +41,45 @@ class AbstractMixer(eqx.Module):
     """
 
     @abc.abstractmethod
-    def __call__(self, x: Stream, head_scale: HeadScale) -> MixerResult:
+    def __call__(
+        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+    ) -> MixerResult:
         """Mix positions.
 
         Args:
             x: Normalised residual stream.
             head_scale: Factor on what each head writes; mixers without heads have one.
+            instead: What takes the place of the rest of what each head gathers before the
+                output projection; None for zeros.
 
         Returns:
             The output, and everything on the way to it.
         """
+
+
+def scale_heads(heads: Heads, head_scale: HeadScale, instead: Heads | None) -> Heads:
+    """Return ``scale * heads + (1 - scale) * instead``, head by head.
+
+    Args:
+        heads: What each head gathers.
+        head_scale: One keeps it, zero replaces it.
+        instead: What may stand in its place; None for zeros.
+
+    Returns:
+        What each head hands to the output projection.
+    """
+    return replaced(heads, head_scale[:, None, None], instead)
+
+
+def scale_rows(rows: Stream, head_scale: HeadScale, instead: Heads | None) -> Stream:
+    """Do the same in a mixer that has no heads, which counts as one head.
+
+    Args:
+        rows: What the mixer gathers.
+        head_scale: One factor.
+        instead: What may stand in its place; None for zeros.
+
+    Returns:
+        What the mixer hands to its output projection.
+    """
+    return replaced(rows, head_scale, None if instead is None else instead[..., 0, :, :])

@@ -1,0 +1,162 @@
+"""Look inside networks with every instrument, and lay the findings out in one tree."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import xarray as xr
+
+from bayescmp._types import Key
+from bayescmp.comparison.compare import compare
+from bayescmp.inspection.dynamics import dynamics_group, follow_training
+from bayescmp.inspection.geometry import measure_geometry
+from bayescmp.inspection.geometry_tables import geometry_group
+from bayescmp.inspection.gradients import check_gradients, gradients_group
+from bayescmp.inspection.history import History
+from bayescmp.inspection.interventions import intervene, interventions_group
+from bayescmp.inspection.lenses import lenses_group, read_lenses
+from bayescmp.inspection.probes import fit_probes, probes_group
+from bayescmp.inspection.recording import Recording, record
+from bayescmp.inspection.walkthrough import walk_through, walkthrough_group
+from bayescmp.networks.network import NetworkLike
+from bayescmp.oracle import AbstractOracle
+from bayescmp.results.tree import make_tree
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One way of looking inside."""
+
+    measure: Callable[..., Any]
+    """From a recording, with a key, to a record of what was found in one network."""
+    group: Callable[[Sequence[Any]], xr.Dataset]
+    """From the records of all networks to their group of the tree."""
+
+
+INSTRUMENTS: Mapping[str, Instrument] = MappingProxyType(
+    {
+        "lenses": Instrument(read_lenses, lenses_group),
+        "probes": Instrument(fit_probes, probes_group),
+        "geometry": Instrument(measure_geometry, geometry_group),
+        "interventions": Instrument(intervene, interventions_group),
+        "gradients": Instrument(check_gradients, gradients_group),
+        "walkthrough": Instrument(walk_through, walkthrough_group),
+    }
+)
+"""Instruments that need a network and sequences only, by name."""
+
+DYNAMICS = "dynamics"
+"""The instrument that needs the checkpoints of training."""
+
+
+def examine(
+    networks: NetworkLike | Sequence[NetworkLike],
+    oracle: AbstractOracle,
+    *,
+    key: Key,
+    instruments: Sequence[str] | None = None,
+    num_sequences: int | None = None,
+    histories: Sequence[History] | None = None,
+    tree: xr.DataTree | None = None,
+) -> xr.DataTree:
+    """Look inside networks with some instruments.
+
+    Every instrument sees the same sequences, and comes with its own controls.
+
+    Args:
+        networks: A network that can be traced, or several that differ in their seed.
+        oracle: Oracle of the model.
+        key: Typed key of sequences, controls and random interventions.
+        instruments: Names of the instruments; all by default, ``dynamics`` where there are
+            histories.
+        num_sequences: How many sequences are drawn; see ``inspection.record``.
+        histories: Checkpoints of each network's training, for ``dynamics`` and ``gradients``.
+        tree: A comparison of the same networks, which the findings are added to; without it
+            one is made.
+
+    Returns:
+        The tree, with one group for each instrument.
+
+    Raises:
+        TypeError: If a network cannot be traced.
+        ValueError: If there is no such instrument, no network, ``dynamics`` is asked for
+            without histories, or the tree or the histories are of another number of networks.
+
+    Example:
+        >>> model = bc.models.beta_bernoulli(length=3)
+        >>> network = bc.Transformer.for_model(model, key=jax.random.key(0))
+        >>> found = examine(network, bc.derive_oracle(model), key=jax.random.key(1),
+        ...                 instruments=["walkthrough"])
+        >>> "/walkthrough" in found.groups
+        True
+    """
+    chosen = _choose(instruments, histories is not None)
+    seeds = list(networks) if isinstance(networks, Sequence) else [networks]
+    if not seeds:
+        raise ValueError("networks: expected at least one, got none")
+    key_record, key_compare, key_measure = jax.random.split(key, 3)
+    recordings = [record(one, oracle, key=key_record, num_sequences=num_sequences) for one in seeds]
+    base = compare(seeds, oracle, key=key_compare) if tree is None else tree
+    _check_count("tree", base["/divergence"].sizes["seed"], len(seeds))
+    if histories is not None:
+        _check_count("histories", len(histories), len(seeds))
+    groups = {
+        node.path: node.to_dataset(inherit=False) for node in base.subtree if node.path != "/"
+    }
+    for name in chosen:
+        own_key = jax.random.fold_in(key_measure, _NAMES.index(name))
+        groups[f"/{name}"] = _apply(name, recordings, histories, own_key)
+    attrs = {str(name): value for name, value in base.attrs.items() if name != "schema_version"}
+    return make_tree(groups, attrs)
+
+
+_NAMES = (*INSTRUMENTS, DYNAMICS)
+
+
+def _apply(
+    name: str, recordings: list[Recording], histories: Sequence[History] | None, key: Key
+) -> xr.Dataset:
+    """Apply one instrument to each network."""
+    if name == DYNAMICS:
+        oracle = recordings[0].oracle
+        return dynamics_group([follow_training(one, oracle, key=key) for one in histories or ()])
+    instrument = INSTRUMENTS[name]
+    options = [{} for _ in recordings]
+    if name == "gradients" and histories is not None:
+        options = [{"history": one} for one in histories]
+    return instrument.group(
+        [
+            instrument.measure(one, key=key, **option)
+            for one, option in zip(recordings, options, strict=True)
+        ]
+    )
+
+
+def _choose(names: Sequence[str] | None, has_histories: bool) -> tuple[str, ...]:
+    """Look instruments up, in the order of the table."""
+    if names is None:
+        return _NAMES if has_histories else tuple(INSTRUMENTS)
+    if isinstance(names, str):
+        raise ValueError(f"instruments: expected several names, got the text {names!r}")
+    for name in names:
+        if name not in _NAMES:
+            close = difflib.get_close_matches(name, _NAMES, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"instruments: expected some of {', '.join(_NAMES)}, got {name!r}{hint}"
+            )
+    if DYNAMICS in names and not has_histories:
+        raise ValueError(
+            "histories: expected the checkpoints of each network for 'dynamics', got none; train "
+            "with a checkpoint file and Training(num_snapshots=12), then load_snapshots(file)"
+        )
+    return tuple(name for name in _NAMES if name in names)
+
+
+def _check_count(what: str, found: int, wanted: int) -> None:
+    """Check that something belongs to as many networks as are looked into."""
+    if found != wanted:
+        raise ValueError(f"{what}: expected one entry for each of {wanted} network(s), got {found}")
