@@ -169,7 +169,7 @@ def test_missing_group_is_said_to_be_missing() -> None:
     outline, text = read(render_report(tree))
     for group in ("layers", "training", "claims"):
         assert f"he tree has no group /{group}" in text
-    assert outline.values("class").count("missing") == 4
+    assert outline.values("class").count("missing") == 5
 
 
 def test_missing_attention_is_said_to_be_missing() -> None:

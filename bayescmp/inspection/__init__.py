@@ -20,6 +20,7 @@ from bayescmp.inspection.probes import fit_probes as fit_probes
 from bayescmp.inspection.probes import probes_group as probes_group
 from bayescmp.inspection.recording import Recording as Recording
 from bayescmp.inspection.recording import record as record
+from bayescmp.inspection.removal import remove_directions as remove_directions
 from bayescmp.inspection.walkthrough import Walkthrough as Walkthrough
 from bayescmp.inspection.walkthrough import walk_through as walk_through
 from bayescmp.inspection.walkthrough import walkthrough_group as walkthrough_group

@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayescmp._types import Key
 from bayescmp.comparison.compare import compare
+from bayescmp.comparison.evaluation import ask
 from bayescmp.inspection.dynamics import dynamics_group, follow_training
 from bayescmp.inspection.geometry import measure_geometry
 from bayescmp.inspection.geometry_tables import geometry_group
@@ -23,6 +24,8 @@ from bayescmp.inspection.recording import Recording, record
 from bayescmp.inspection.walkthrough import walk_through, walkthrough_group
 from bayescmp.networks.network import NetworkLike
 from bayescmp.oracle import AbstractOracle
+from bayescmp.predictors.ladder import standard_ladder
+from bayescmp.predictors.predictor import AbstractPredictor
 from bayescmp.results.tree import make_tree
 
 
@@ -60,6 +63,7 @@ def examine(
     instruments: Sequence[str] | None = None,
     num_sequences: int | None = None,
     histories: Sequence[History] | None = None,
+    ladder: Sequence[AbstractPredictor] | None = None,
     tree: xr.DataTree | None = None,
 ) -> xr.DataTree:
     """Look inside networks with some instruments.
@@ -74,8 +78,9 @@ def examine(
             histories.
         num_sequences: How many sequences are drawn; see ``inspection.record``.
         histories: Checkpoints of each network's training, for ``dynamics`` and ``gradients``.
-        tree: A comparison of the same networks, which the findings are added to; without it
-            one is made.
+        ladder: Rivals; ``standard_ladder`` by default.
+        tree: A comparison of the same networks beside the same ladder, which the findings are
+            added to; without it one is made.
 
     Returns:
         The tree, with one group for each instrument.
@@ -97,63 +102,73 @@ def examine(
     seeds = list(networks) if isinstance(networks, Sequence) else [networks]
     if not seeds:
         raise ValueError("networks: expected at least one, got none")
-    key_record, key_compare, key_measure = jax.random.split(key, 3)
+    key_record, key_ladder, key_compare, key_measure = jax.random.split(key, 4)
+    rungs = standard_ladder(oracle, key=key_ladder) if ladder is None else tuple(ladder)
     recordings = [record(one, oracle, key=key_record, num_sequences=num_sequences) for one in seeds]
-    base = compare(seeds, oracle, key=key_compare) if tree is None else tree
+    base = compare(seeds, oracle, key=key_compare, ladder=rungs) if tree is None else tree
     _check_count("tree", base["/divergence"].sizes["seed"], len(seeds))
     if histories is not None:
         _check_count("histories", len(histories), len(seeds))
-    groups = {
-        node.path: node.to_dataset(inherit=False) for node in base.subtree if node.path != "/"
-    }
+    subjects = _Subjects(recordings, rungs, histories)
+    groups = {path: base[path].to_dataset() for path in base.groups if path != "/"}
     for name in chosen:
-        own_key = jax.random.fold_in(key_measure, _NAMES.index(name))
-        groups[f"/{name}"] = _apply(name, recordings, histories, own_key)
+        own_key = jax.random.fold_in(key_measure, NAMES.index(name))
+        groups[f"/{name}"] = _apply(name, subjects, own_key)
     attrs = {str(name): value for name, value in base.attrs.items() if name != "schema_version"}
     return make_tree(groups, attrs)
 
 
-_NAMES = (*INSTRUMENTS, DYNAMICS)
+NAMES = (*INSTRUMENTS, DYNAMICS)
+"""Names of all instruments, in the order in which they are applied."""
 
 
-def _apply(
-    name: str, recordings: list[Recording], histories: Sequence[History] | None, key: Key
-) -> xr.Dataset:
+@dataclass(frozen=True)
+class _Subjects:
+    """What the instruments look at."""
+
+    recordings: list[Recording]
+    rungs: Sequence[AbstractPredictor]
+    histories: Sequence[History] | None
+
+
+def _apply(name: str, subjects: _Subjects, key: Key) -> xr.Dataset:
     """Apply one instrument to each network."""
     if name == DYNAMICS:
-        oracle = recordings[0].oracle
-        return dynamics_group([follow_training(one, oracle, key=key) for one in histories or ()])
-    instrument = INSTRUMENTS[name]
-    options = [{} for _ in recordings]
-    if name == "gradients" and histories is not None:
-        options = [{"history": one} for one in histories]
-    return instrument.group(
-        [
-            instrument.measure(one, key=key, **option)
-            for one, option in zip(recordings, options, strict=True)
-        ]
-    )
+        oracle, rungs = subjects.recordings[0].oracle, subjects.rungs
+        histories = subjects.histories or ()
+        return dynamics_group(
+            [follow_training(one, oracle, key=key, ladder=rungs) for one in histories]
+        )
+    instrument, options = INSTRUMENTS[name], [{} for _ in subjects.recordings]
+    if name == "lenses":
+        evaluation = subjects.recordings[0].evaluation  # the same sequences for every network
+        laws = {rung.name: ask(rung, evaluation) for rung in subjects.rungs}
+        options = [{"rung_laws": laws} for _ in subjects.recordings]
+    elif name == "gradients" and subjects.histories is not None:
+        options = [{"history": one} for one in subjects.histories]
+    pairs = zip(subjects.recordings, options, strict=True)
+    return instrument.group([instrument.measure(one, key=key, **given) for one, given in pairs])
 
 
 def _choose(names: Sequence[str] | None, has_histories: bool) -> tuple[str, ...]:
     """Look instruments up, in the order of the table."""
     if names is None:
-        return _NAMES if has_histories else tuple(INSTRUMENTS)
+        return NAMES if has_histories else tuple(INSTRUMENTS)
     if isinstance(names, str):
         raise ValueError(f"instruments: expected several names, got the text {names!r}")
     for name in names:
-        if name not in _NAMES:
-            close = difflib.get_close_matches(name, _NAMES, n=1)
+        if name not in NAMES:
+            close = difflib.get_close_matches(name, NAMES, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"instruments: expected some of {', '.join(_NAMES)}, got {name!r}{hint}"
+                f"instruments: expected some of {', '.join(NAMES)}, got {name!r}{hint}"
             )
     if DYNAMICS in names and not has_histories:
         raise ValueError(
             "histories: expected the checkpoints of each network for 'dynamics', got none; train "
             "with a checkpoint file and Training(num_snapshots=12), then load_snapshots(file)"
         )
-    return tuple(name for name in _NAMES if name in names)
+    return tuple(name for name in NAMES if name in names)
 
 
 def _check_count(what: str, found: int, wanted: int) -> None:

@@ -22,8 +22,8 @@ from bayescmp.records import Batch
 NUM_RECORDED = 2_048
 """Sequences that are drawn where they are not all recorded."""
 
-MOST_ENTRIES = 2**28
-"""Numbers of the residual streams that are held at most: 1 GiB in 32 bits."""
+MOST_ENTRIES = 2**29
+"""Numbers of the residual streams that are held at most: 2 GiB in 32 bits."""
 
 CHUNK = 256
 """Sequences that are traced in one call."""

@@ -4,6 +4,8 @@ from bayescmp.layers.key_frame import mean_abs_cosine as mean_abs_cosine
 from bayescmp.layers.key_frame import random_cosine as random_cosine
 from bayescmp.layers.lens import attention_entropy as attention_entropy
 from bayescmp.layers.lens import logit_lens as logit_lens
+from bayescmp.layers.lens import read_streams as read_streams
+from bayescmp.layers.lens import sublayer_lens as sublayer_lens
 from bayescmp.layers.manifold import describe_manifold as describe_manifold
 from bayescmp.layers.manifold import participation_ratio as participation_ratio
 from bayescmp.layers.moments import Moments as Moments

@@ -18,6 +18,7 @@ from bayescmp.networks.hypernetwork import Hypernetwork as Hypernetwork
 from bayescmp.networks.hypernetwork import HypernetworkConfig as HypernetworkConfig
 from bayescmp.networks.importing import import_transformer as import_transformer
 from bayescmp.networks.interventions import Interventions as Interventions
+from bayescmp.networks.interventions import Replacement as Replacement
 from bayescmp.networks.linear_ssm import LinearSSM as LinearSSM
 from bayescmp.networks.linear_ssm import LinearSSMConfig as LinearSSMConfig
 from bayescmp.networks.lstm import LSTM as LSTM

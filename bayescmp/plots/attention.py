@@ -18,7 +18,7 @@ from bayescmp.plots.axes import (
     title_panel,
     value_axis,
 )
-from bayescmp.plots.heat import draw_heat, draw_heat_key
+from bayescmp.plots.heat import draw_heat, draw_heat_key, root_of_size
 from bayescmp.plots.palette import LIGHT, NUM_RUNG_COLOURS, rung_colour, rung_dashes
 from bayescmp.plots.series import (
     read_labels,
@@ -67,7 +67,7 @@ def plot_attention(tree: xr.DataTree) -> Figure:
             for column in range(num_heads):
                 x, y = LEFT + column * (side + gap), total - top - (row + 1) * side - row * gap
                 panel = figure.add_axes((x / WIDTH, y / total, side / WIDTH, side / total))
-                draw_heat(panel, weights[row, column], np.sqrt, upwards=False)
+                draw_heat(panel, weights[row, column], root_of_size, upwards=False)
                 _frame(panel, num_read, num_source, corner=row == num_blocks - 1 and column == 0)
                 if row == 0:
                     panel.set_title(f"{heads[column]}", pad=3.0, color=LIGHT["muted"])

@@ -66,6 +66,18 @@ def draw_heat(
     panel.grid(visible=False)
 
 
+def root_of_size(values: np.ndarray) -> np.ndarray:
+    """Map weights to the root of their size, which shows small ones; signs are dropped.
+
+    Args:
+        values: Weights, negative ones too, as a linear kernel has them.
+
+    Returns:
+        Roots of absolute values; NaN stays NaN.
+    """
+    return np.sqrt(np.abs(values))
+
+
 def draw_heat_key(
     panel: Axes,
     to_share: Callable[[np.ndarray], np.ndarray],

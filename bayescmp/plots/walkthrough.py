@@ -17,7 +17,7 @@ from bayescmp.plots.axes import (
     title_panel,
 )
 from bayescmp.plots.divergence import POSITION_LABEL
-from bayescmp.plots.heat import draw_heat, draw_heat_key
+from bayescmp.plots.heat import draw_heat, draw_heat_key, root_of_size
 from bayescmp.plots.labels import label_space, shorten
 from bayescmp.plots.palette import LIGHT
 from bayescmp.plots.series import (
@@ -116,7 +116,7 @@ def plot_walkthrough_attention(tree: xr.DataTree) -> Figure:
         for row, column in np.ndindex(len(blocks), len(heads)):
             x, y = left + column * (side + gap), total - 0.58 - (row + 1) * (side + gap)
             panel = figure.add_axes((x / WIDTH, y / total, side / WIDTH, side / total))
-            draw_heat(panel, weights[row, column], np.sqrt, upwards=False)
+            draw_heat(panel, weights[row, column], root_of_size, upwards=False)
             corner = row == len(blocks) - 1 and column == 0
             _frame(panel, names if column == 0 and side >= 0.13 * len(names) else [], corner=corner)
             if row == 0:
