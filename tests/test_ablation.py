@@ -45,7 +45,7 @@ def test_the_planted_head_is_named_and_no_other(layer: int, head: int):
     network = planted.planted_network(layer, head)
     ablations = ablate(cases_of(network), 16, key=jax.random.key(3))
     (effect,) = select(ablations.candidates())
-    assert effect.where == f"layer {layer + 1}, head {head}"
+    assert effect.where == f"block {layer + 1} head {head}"
     assert effect.value > 5 * effect.control
     # No other head writes anything that is read: their damage is rounding, of 32 bits.
     others = np.delete(ablations.heads.reshape(3, -1), layer * HEADS + head, axis=1)

@@ -20,8 +20,15 @@ from bayescmp.plots.numbers import (
 )
 from bayescmp.plots.scales import log_range, log_ticks
 from bayescmp.plots.series import clean_text, seed_band
+from bayescmp.results.inside import GROUPS_INSIDE
 
-PLOTS = bayescmp.plots.__all__
+PLOTS = [
+    name
+    for name in bayescmp.plots.__all__
+    if bayescmp.plots._MODULES[name]
+    not in (*(path.strip("/") for path in GROUPS_INSIDE), "simplex")
+]
+"""Figures of the outside; ``test_examine`` draws those of the instruments."""
 HOSTILE = ("</text><script>", r"$\frac{", "a" * 60, "x\x00y\nz", "γλ‖", "window 5")
 
 

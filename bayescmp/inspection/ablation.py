@@ -46,7 +46,7 @@ class Ablations:
     def _compare(self, layer: int, head: int, value: float) -> Effect:
         """Hold one damage against the random ablations of its layer."""
         draws = self.head_controls[layer]
-        where = f"layer {layer + 1}, head {head}"
+        where = f"block {layer + 1} head {head}"
         where = f"mixer {layer + 1}" if self.heads is None else where
         return Effect(where, value, float(draws.mean()), exceedance(value, draws))
 

@@ -103,8 +103,8 @@ def _draw(tree: xr.DataTree, scores: Scores, quantity: str, floor: float) -> Fig
         for panel, index in zip(panels, shown, strict=True):
             title_panel(panel, f"{names[index]}: {quantity}")
             own = {name: values[index] for name, values in scores.items()}
-            _draw_panel(panel, own, floor, space)
             _name_places(panel, places, last=panel is panels[-1])
+            _draw_panel(panel, own, floor, space)
     return figure
 
 
