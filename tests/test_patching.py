@@ -20,7 +20,12 @@ from bayescmp.inspection.removal import find_place, remove_directions
 from bayescmp.layers.interventions import read_activations
 from bayescmp.networks.interventions import Interventions, Replacement
 from bayescmp.networks.residual import AbstractResidualNetwork
-from bayescmp.plots.interventions import plot_ablations, plot_steering, plot_swaps
+from bayescmp.plots.interventions import (
+    plot_ablations,
+    plot_steering,
+    plot_swaps,
+    read_ablations,
+)
 from bayescmp.report.interventions import build_interventions_section
 
 LAW_CASES = (
@@ -193,6 +198,16 @@ def test_results_of_several_networks_are_one_group_in_bits():
     np.testing.assert_allclose(
         group["head_damage"][0], result.ablations.heads / np.log(2.0), rtol=1e-12
     )
+    np.testing.assert_allclose(
+        group["head_control_highest"].transpose("seed", "way", "block")[1],
+        result.ablations.head_controls.max(axis=-1) / np.log(2.0),
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(
+        group["part_control"].transpose("seed", "way", "part", "block")[1],
+        result.ablations.part_controls.mean(axis=-1) / np.log(2.0),
+        rtol=1e-12,
+    )
     np.testing.assert_allclose(group["head_p_value"].min(), result.effects()[0].p_value)
     assert group["steering_kl"].attrs["units"] == "bit"
     with pytest.raises(ValueError, match=r"^results: expected one for each network, got none$"):
@@ -218,6 +233,10 @@ def test_the_section_says_what_is_lost_and_where_the_answer_stands():
         "fig-swaps",
         "fig-steering",
     ]
+    names, _, controls = read_ablations(tree)
+    assert names[3] == "block 2, head 0"  # after three heads of the first block
+    highest = planted_result().ablations.head_controls[:, LAYER].max(axis=-1)
+    np.testing.assert_allclose(controls[:, 3], highest / np.log(2.0), rtol=1e-12)
     assert "block 2, head 0" in section.paragraphs[0]
     assert "from mixer 2 on" in section.paragraphs[0]
     for plot in (plot_ablations, plot_swaps, plot_steering):

@@ -30,7 +30,7 @@ def test_every_arm_has_its_fast_matrices():
         "everything",
         "Adam",
     ]
-    assert [len(rates) for rates in arms.values()] == [3, 3, 3, 3, 3, 1]
+    assert [len(rates) for rates in arms.values()] == [5, 5, 5, 5, 5, 2]
     names = [tuple(group.match for group in rates[0].groups) for rates in arms.values()]
     assert names == [(), ("value",), ("out",), ("query", "key"), ("*",), ()]
     assert {group.factor for rates in arms.values() for group in rates[0].groups} == {10.0}
@@ -81,5 +81,24 @@ def test_saved_steps_are_counted_to_where_plain_descent_ends():
     np.testing.assert_allclose(table["to_target"].sel(cost="second")[0], 2.0 * steps[0])
     saved = table["values_save"].values
     assert saved.tolist() == [pytest.approx(1.0 - steps[0, 1] / 100.0), 0.0]
+    np.testing.assert_allclose(table["values_save_operations"], saved)
     assert (table["everything_saves_more"].values > 0.0).all()
+    assert np.isnan(table["output_saves_more"]).all()
+    assert np.isnan(table["adam_saves_more_tuned"]).all()
     assert all(table[name].attrs["long_name"] for name in table.variables)
+
+
+def test_nothing_is_saved_where_plain_descent_diverged():
+    diverged = [study.Curve(made_up(np.full(10, np.nan), "diverged"))]
+    runs = {arm: {0.1: diverged} for arm in ("plain", "values", "everything")}
+    assert np.isnan(study.tabulate(runs)["values_save"]).all()
+
+
+def test_every_claim_is_judged_on_the_table_of_the_arms():
+    fits = {arm: {0.1: [study.Curve(fall(100))]} for arm in study.Config().arms}
+    table = study.tabulate(fits)
+    assert {claim.metric for claim in study.CLAIMS} <= {f"/arms/{name}" for name in table}
+    assert all(
+        table[claim.metric.removeprefix("/arms/")].dims == ("seed",) for claim in study.CLAIMS
+    )
+    assert (table["saved"] == 0.0).all()

@@ -23,29 +23,37 @@ class Ablations:
     """One head; None where nothing attends."""
     heads_by_position: Float[np.ndarray, "layer head position"] | None
     """The same for the mean in its place, question by question."""
-    head_controls: Float[np.ndarray, "layer draw"]
-    """As many random directions of the layer's heads, with the mean in their place; where a
+    head_controls: Float[np.ndarray, "way layer draw"]
+    """As many random directions of the layer's heads, with the same in their place; where a
     layer has one head, or none, its mixer's change turned in a random direction."""
     parts: Float[np.ndarray, "way part layer"]
     """One part; NaN where a network has none."""
-    part_controls: Float[np.ndarray, "part layer few_draws"]
-    """The change that the mean in a part's place makes, turned in a random direction."""
+    part_controls: Float[np.ndarray, "way part layer few_draws"]
+    """The change that taking a part away makes, turned in a random direction."""
 
-    def candidates(self) -> tuple[Effect, ...]:
-        """Return every head, or every mixer where nothing attends, beside its control."""
+    def candidates(self, way: int = TESTED) -> tuple[Effect, ...]:
+        """Return every head, or every mixer where nothing attends, beside its control.
+
+        Args:
+            way: What takes their place: an index into ``WAYS``.
+
+        Returns:
+            One for each, layer by layer.
+        """
         if self.heads is None:
-            values = self.parts[TESTED, PARTS.index("mixer")][:, None]
+            values = self.parts[way, PARTS.index("mixer")][:, None]
         else:
-            values = self.heads[TESTED]
+            values = self.heads[way]
         return tuple(
-            self._compare(layer, head, float(value))
+            self._compare(layer, head, float(value), self.head_controls[way, layer])
             for (layer, head), value in np.ndenumerate(values)
             if np.isfinite(value)
         )
 
-    def _compare(self, layer: int, head: int, value: float) -> Effect:
+    def _compare(
+        self, layer: int, head: int, value: float, draws: Float[np.ndarray, " draw"]
+    ) -> Effect:
         """Hold one damage against the random ablations of its layer."""
-        draws = self.head_controls[layer]
         where = f"block {layer + 1} head {head}"
         where = f"mixer {layer + 1}" if self.heads is None else where
         return Effect(where, value, float(draws.mean()), exceedance(value, draws))
@@ -54,21 +62,22 @@ class Ablations:
 def ablate(cases: Cases, num_controls: int, *, key: Key) -> Ablations:
     """Replace every head, mixer, feed-forward part and block, one at a time.
 
-    The control of a head removes as many random directions of what all heads of its layer
-    gather. That of any other part, and of a head that is alone in its layer, makes the same
-    change after a random rotation: of the same size at every place, in other directions.
+    The control of a head replaces as many random directions of what all heads of its layer
+    gather, by the same zeros, means or activations of another sequence. That of any other part,
+    and of a head that is alone in its layer, makes the same change after a random rotation: of
+    the same size at every place, in other directions. All ways share their random draws.
 
     Args:
         cases: Sequences.
-        num_controls: Random ablations of each layer, at least three; a quarter as many, and at
-            least three, for each part.
+        num_controls: Random ablations of each layer in every way, at least three; a quarter as
+            many, and at least three, for each part.
         key: Typed key of the random directions.
 
     Returns:
         What each ablation costs.
     """
     rows = Rows.of(cases, num_controls)
-    damage = measure_damage(cases, rows.items(), _draw_maps(cases, num_controls, key))
+    damage = measure_damage(cases, rows.items(), draw_maps(cases, num_controls, key=key))
     total, by_position = cases.over_questions(damage), cases.by_position(damage)
     network = cases.network
     parts, heads = rows.take(total, "parts"), rows.take(total, "heads")
@@ -83,10 +92,18 @@ def ablate(cases: Cases, num_controls: int, *, key: Key) -> Ablations:
     )
 
 
-def _draw_maps(cases: Cases, num_controls: int, key: Key) -> tuple[Array, Array]:
+def draw_maps(cases: Cases, num_controls: int, *, key: Key) -> tuple[Array, Array]:
     """Return the maps of heads, side by side, and of what mixers and feed-forward parts add.
 
     First come those that take one head, or all of what a part adds; then the random ones.
+
+    Args:
+        cases: Sequences with their network.
+        num_controls: Random maps of either kind.
+        key: Typed key of the random directions.
+
+    Returns:
+        Maps of heads, and of the others.
     """
     config, width = cases.network.config, cases.network.embedding.shape[-1]
     key_heads, key_parts = jax.random.split(key)

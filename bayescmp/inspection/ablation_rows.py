@@ -12,7 +12,7 @@ from bayescmp.inspection.intervention_cases import Cases
 from bayescmp.layers.interventions import PartChanges
 
 TESTED = WAYS.index("mean")
-"""The way whose damage is held against random ablations."""
+"""The way that effects are named by."""
 
 PARTS = ("mixer", "mlp", "block")
 """Parts of a block that are taken away whole; the block is both others at once."""
@@ -39,7 +39,7 @@ class Rows:
 
         Args:
             cases: Sequences with their network.
-            num_controls: Random ablations of each layer.
+            num_controls: Random ablations of each layer, in every way.
 
         Returns:
             The rows. The maps that they name are one for each head, then random ones; and the
@@ -47,26 +47,26 @@ class Rows:
         """
         config, few = cases.network.config, max(3, num_controls // 4)
         layers, num_heads, ways = range(config.depth), config.heads_per_layer, range(len(WAYS))
-        heads = range(num_heads if attends(cases.network) else 0)
+        heads, draws = range(num_heads if attends(cases.network) else 0), range(num_controls)
         rows: dict[Kind, list[Row]] = {
             "heads": [(n, HEADS, way, head, 0) for way, n, head in product(ways, layers, heads)],
             "head_controls": [
-                (n, HEADS, TESTED, num_heads + draw, 0)
+                (n, HEADS, way, num_heads + draw, 0)
                 if len(heads) > 1
-                else (n, MIXER, TESTED, 0, 1 + draw)
-                for n, draw in product(layers, range(num_controls))
+                else (n, MIXER, way, 0, 1 + draw)
+                for way, n, draw in product(ways, layers, draws)
             ],
             "parts": [(n, acts, way, 0, 0) for way, acts, n in product(ways, ACTS, layers)],
             "part_controls": [
-                (n, acts, TESTED, 0, 1 + draw)
-                for acts, n, draw in product(ACTS, layers, range(few))
+                (n, acts, way, 0, 1 + draw)
+                for way, acts, n, draw in product(ways, ACTS, layers, draws[:few])
             ],
         }
         shapes: dict[Kind, tuple[int, ...]] = {
             "heads": (len(WAYS), config.depth, len(heads)),
-            "head_controls": (config.depth, num_controls),
+            "head_controls": (len(WAYS), config.depth, num_controls),
             "parts": (len(WAYS), len(PARTS), config.depth),
-            "part_controls": (len(PARTS), config.depth, few),
+            "part_controls": (len(WAYS), len(PARTS), config.depth, few),
         }
         return Rows(rows, shapes)
 

@@ -24,7 +24,7 @@ NUM_SEQUENCES = 128
 """Sequences that interventions are made on."""
 
 NUM_CONTROLS = 16
-"""Random ablations that each head is held against; all else has a quarter as many."""
+"""Random ablations that each head is held against, in every way; all else has a quarter."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Intervened:
     def effects(self, level: float = LEVEL) -> tuple[Effect, ...]:
         """Return the heads whose ablation costs more than random ones of the same size.
 
-        Where nothing attends, mixers stand in for heads.
+        Where nothing attends, mixers stand in for heads. The mean is in their place, which
+        takes away what depends on the sequence and nothing else: zeros also change constants,
+        another sequence puts in what that one tells. To look at all three would cost power.
 
         Args:
             level: Chance that any head is named where all are like random directions.

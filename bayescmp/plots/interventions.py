@@ -27,14 +27,17 @@ from bayescmp.plots.series import has_variable, read_labels, read_places, read_v
 ROW = 0.2
 """Height of one row of dots, in inches."""
 
+LANE = 0.11
+"""Height of one of the lanes of a row, where it has several."""
+
 Values = Float[np.ndarray, " row"]
 
 
 def plot_ablations(tree: xr.DataTree) -> Figure:
-    """Draw the damage of taking away every head and every part of a block, beside its control.
+    """Draw the damage of taking away every head and every part of a block, beside its controls.
 
     Reads ``/interventions/head_damage``, ``head_control_highest``, ``part_damage`` and
-    ``part_control``, averaged over seeds.
+    ``part_control``, averaged over seeds. Each way has its own lane, and its own bar.
 
     Args:
         tree: A comparison with the group ``/interventions``.
@@ -50,47 +53,53 @@ def plot_ablations(tree: xr.DataTree) -> Figure:
         >>> figure = plot_ablations(tree) if "/interventions" in tree.groups else None
     """
     names, damage, control = read_ablations(tree)
+    places, height = np.arange(len(names)), 1.0 / (len(damage) + 0.5)
+    marks = (("|", "muted"), ("o", "network"), ("x", "muted"))
     with house_style():
         left = label_space(names, most=1.35)
-        figure, (panel,) = stacked_panels([Room(ROW * len(names) + 0.1)], left=left)
-        title_panel(panel, "Damage, bit: dot, mean in its place; bar, random change")
-        _draw_rows(panel, names, [(damage[1], "o", "network")], control)
-        faint = {"linestyle": "none", "markersize": 3.0, "color": LIGHT["muted"]}
-        places = np.arange(len(names))
-        panel.plot(damage[0], places, marker="|", **faint)
-        panel.plot(damage[2], places, marker="x", **faint)
-        panel.set_xlabel("bit; also: | zero, × another sequence")
+        room = Room(LANE / height * len(names) + 0.1)
+        figure, (panel,) = stacked_panels([room], left=left)
+        title_panel(panel, "Damage, bit; bars: random changes of the same size")
+        for way, (marker, colour) in enumerate(marks):
+            lane = places + (way - 1) * height
+            panel.barh(lane, control[way], height=0.8 * height, color=LIGHT["grid"])
+            panel.plot(damage[way], lane, marker, color=LIGHT[colour], markersize=4.0)
+        _name_rows(panel, names)
+        panel.set_xlabel("bit; | zero, ● mean, × another sequence")
     return figure
 
 
 def read_ablations(
     tree: xr.DataTree,
-) -> tuple[list[str], Float[np.ndarray, "way row"], Values]:
+) -> tuple[list[str], Float[np.ndarray, "way row"], Float[np.ndarray, "way row"]]:
     """List every head and every part of a block, with damage and control.
 
     Args:
         tree: A comparison with the group ``/interventions``.
 
     Returns:
-        Names, damage by way, and the control; means over seeds, in bits.
+        Names, and damage and control by way; means over seeds, in bits.
     """
     path = "/interventions/part_damage"
     parts, blocks = read_labels(tree, path, "part"), read_labels(tree, path, "block")
-    damage = read_values(tree, path, "seed", "way", "part", "block").mean(axis=0)
-    control = read_values(tree, "/interventions/part_control", "seed", "part", "block").mean(axis=0)
     names = [f"{part} {block}" for part in parts for block in blocks]
-    rows, limits = damage.reshape(len(damage), -1), control.reshape(-1)
+    rows = _read_ways(tree, "part_damage", "part", "block")
+    limits = _read_ways(tree, "part_control", "part", "block")
     if has_variable(tree, "/interventions/head_damage"):
-        path = "/interventions/head_damage"
-        heads = read_values(tree, path, "seed", "way", "block", "head").mean(axis=0)
-        highest = read_values(tree, "/interventions/head_control_highest", "seed", "block")
-        labels = read_labels(tree, path, "head")
+        labels = read_labels(tree, "/interventions/head_damage", "head")
         names = [f"block {block}, head {head}" for block in blocks for head in labels] + names
-        rows = np.concatenate([heads.reshape(len(heads), -1), rows], axis=1)
-        limits = np.concatenate([np.repeat(highest.mean(axis=0), len(labels)), limits])
+        highest = _read_ways(tree, "head_control_highest", "block")
+        rows = np.concatenate([_read_ways(tree, "head_damage", "block", "head"), rows], axis=1)
+        limits = np.concatenate([np.repeat(highest, len(labels), axis=1), limits], axis=1)
     there = np.isfinite(rows).any(axis=0)
     kept = [name for name, is_there in zip(names, there, strict=True) if is_there]
-    return kept, rows[:, there], limits[there]
+    return kept, rows[:, there], limits[:, there]
+
+
+def _read_ways(tree: xr.DataTree, name: str, *axes: str) -> Float[np.ndarray, "way row"]:
+    """Read a variable way by way, averaged over seeds, with its other axes in one row."""
+    values = read_values(tree, f"/interventions/{name}", "seed", "way", *axes).mean(axis=0)
+    return values.reshape(len(values), -1)
 
 
 def plot_swaps(tree: xr.DataTree) -> Figure:
@@ -204,9 +213,14 @@ def _draw_rows(
     panel.barh(places, control, height=0.55, color=LIGHT["grid"])
     for values, marker, colour in rows:
         panel.plot(values, places, marker, color=LIGHT[colour], markersize=4.5)
+    _name_rows(panel, names)
+
+
+def _name_rows(panel: Axes, names: Sequence[str]) -> None:
+    """Name rows from top to bottom, beside a line at zero."""
     panel.axvline(0.0, color=LIGHT["axis"], linewidth=0.8)
     panel.set_ylim(len(names) - 0.5, -0.5)
-    panel.set_yticks(places, names)
+    panel.set_yticks(range(len(names)), names)
     value_axis(panel.xaxis)
     panel.grid(visible=False)
 

@@ -25,10 +25,12 @@ READING = (
     "How to read it: damage is the rise of the divergence from exact Bayes when a part is replaced "
     "by zeros, by its mean over sequences, or by what it computes on another sequence. That "
     "something breaks is no news; it counts where it exceeds the bar, a random change of the same "
-    "size. A swap puts the stream of a donor, at the input position where a question is asked, "
-    "into another run. The donor has the same query and other evidence, so that its exact "
-    "predictive is the counterfactual: a margin above zero says that the answer has become the "
-    "donor's. At the last place it must; how early it does says where the answer stands.",
+    "size made in the same way. Zeros also change what is the same for every sequence, and random "
+    "directions set to zero carry that from one head into another, so that their bar may be high. "
+    "A swap puts the stream of a donor, at the input position where a question is asked, into "
+    "another run. The donor has the same query and other evidence, so that its exact predictive "
+    "is the counterfactual: a margin above zero says that the answer has become the donor's. At "
+    "the last place it must; how early it does says where the answer stands.",
     "What it cannot show: a part that another one can stand in for costs nothing when it is taken "
     "away alone. Activations that a replacement puts together may be such as never occur, and "
     "what then breaks need not matter in any real run. The mean over sequences and random "
@@ -75,8 +77,8 @@ def _summarise(tree: xr.DataTree) -> str:
     where = f"from {streams[crossed[0]]} on" if crossed.size else "at no place"
     return (
         f"Most is lost without {names[worst]}: {_bits(tree, float(damage[1, worst]))} with its "
-        f"mean in its place, beside {_bits(tree, float(control[worst]))} for random changes of the "
-        "same size. Swapping the stream turns the answer into the "
+        f"mean in its place, beside {_bits(tree, float(control[1, worst]))} for random changes of "
+        "the same size. Swapping the stream turns the answer into the "
         f"donor's {where}: the margin is {_bits(tree, before)} without a swap, "
         f"{_bits(tree, float(swapped[0]))} at {streams[0]} and "
         f"{_bits(tree, float(swapped[-1]))} at {streams[-1]}."
@@ -107,11 +109,9 @@ def _draw_ablations(tree: xr.DataTree) -> FigureBlock:
     names, damage, control = read_ablations(tree)
     ways = read_labels(tree, "/interventions/part_damage", "way")
     columns = [label_column("part", names)]
-    columns += [
-        number_column(tree, f"{way} in its place", "bit", row)
-        for way, row in zip(ways, damage, strict=True)
-    ]
-    columns.append(number_column(tree, "random change", "bit", control))
+    for way, row, limit in zip(ways, damage, control, strict=True):
+        columns.append(number_column(tree, f"{way} in its place", "bit", row))
+        columns.append(number_column(tree, f"random change, {way}", "bit", limit))
     return FigureBlock(
         ident="fig-ablations",
         svg=draw_svg(plot_ablations(tree), "fig-ablations", title, _summarise(tree)),
@@ -122,10 +122,11 @@ def _draw_ablations(tree: xr.DataTree) -> FigureBlock:
             "/interventions/part_damage",
             "/interventions/part_control",
         ),
-        reading="One row for each part. The bar of a head is the most that any of the random "
-        "ablations costs that remove as many directions of what all heads of its block gather; "
-        "that of other parts is the mean over changes of the same size in random directions. "
-        "Heads of different seeds do not correspond; the figure is their mean all the same.",
+        reading="One row for each part, and in it a lane for each way: zeros, the mean, another "
+        "sequence. The bar of a head is the most that any of the random ablations costs that "
+        "replace, in the same way, as many directions of what all heads of its block gather; that "
+        "of other parts is the mean over changes of the same size in random directions. Heads of "
+        "different seeds do not correspond; the figure is their mean all the same.",
         data=make_table("Rise of KL(exact ‖ answer), mean over questions and seeds.", columns),
     )
 

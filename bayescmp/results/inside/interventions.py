@@ -26,25 +26,25 @@ GROUP = Group(
             required=False,
         ),
         "head_control": Variable(
-            ("seed", "block"),
+            ("seed", "way", "block"),
             "bit",
             f"{_DAMAGE} without as many random directions of the block's heads, mean over draws",
             required=False,
         ),
         "head_control_highest": Variable(
-            ("seed", "block"), "bit", "the same, largest of the draws", required=False
+            ("seed", "way", "block"), "bit", "the same, largest of the draws", required=False
         ),
         "head_p_value": Variable(
             _HEADS,
             "1",
-            "chance of as much damage if the head were one more draw of its control",
+            "chance of as much damage, mean in its place, if the head were a draw of its control",
             required=False,
         ),
         "part_damage": Variable(
             ("seed", "way", "part", "block"), "bit", f"{_DAMAGE} without one part of a block"
         ),
         "part_control": Variable(
-            ("seed", "part", "block"),
+            ("seed", "way", "part", "block"),
             "bit",
             f"{_DAMAGE} after a change of the same size in random directions, mean over draws",
         ),
