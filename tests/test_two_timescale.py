@@ -5,6 +5,7 @@ import pytest
 
 import bayescmp as bc
 from bayescmp.studies import two_timescale as study
+from bayescmp.training.fit import Outcome
 
 
 def test_the_chain_is_the_published_one_misread_now_and_then():
@@ -36,7 +37,7 @@ def test_every_arm_has_its_fast_matrices():
     assert {group.factor for rates in arms.values() for group in rates[0].groups} == {10.0}
 
 
-def made_up(excess: np.ndarray, outcome: str = "completed") -> bc.Fit:
+def made_up(excess: np.ndarray, outcome: Outcome = "completed") -> bc.Fit:
     """A training run with a history that nobody ran."""
     return bc.Fit(
         network=lambda inputs: inputs,

@@ -41,7 +41,7 @@ class Recording:
         >>> network = bc.Transformer.for_model(oracle.model, key=jax.random.key(0))
         >>> seen = bc.inspection.record(network, oracle, key=jax.random.key(1))
         >>> seen.streams.shape[:3], float(seen.row_weights.sum().round(6))  # all 16 sequences
-        ((9, 16, 4), 1.0)
+        ((7, 16, 4), 1.0)
     """
 
     network: AbstractTracedNetwork

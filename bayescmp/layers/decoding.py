@@ -62,8 +62,8 @@ def decode_law(values: Float[np.ndarray, "*rows value"]) -> Float[np.ndarray, "*
 
 
 def kl_rows(
-    exact: Float[np.ndarray, "*rows value"], decoded: Float[np.ndarray, "*rows value"]
-) -> Float[np.ndarray, "*rows"]:
+    exact: Float[np.ndarray, "row *rest value"], decoded: Float[np.ndarray, "row *rest value"]
+) -> Float[np.ndarray, "row *rest"]:
     """Return ``KL(exact || decoded)`` of probabilities, with ``0 log 0 = 0``.
 
     Args:
@@ -74,7 +74,7 @@ def kl_rows(
         Divergences in nats.
 
     Example:
-        >>> kl_rows(np.array([1.0, 0.0]), np.array([0.5, 0.5])).round(3).item()
-        0.693
+        >>> kl_rows(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])).round(3)
+        array([0.693])
     """
     return scipy.special.rel_entr(exact, decoded).sum(axis=-1)

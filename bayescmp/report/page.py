@@ -5,6 +5,7 @@ import xarray as xr
 from bayescmp.report.blocks import Page, Section
 from bayescmp.report.calibration import build_calibration_section
 from bayescmp.report.dynamics import build_dynamics_section
+from bayescmp.report.extra import build_further_sections
 from bayescmp.report.geometry import build_geometry_section
 from bayescmp.report.gradients import build_gradients_section
 from bayescmp.report.headline import build_headline
@@ -81,6 +82,8 @@ def _build_sections(tree: xr.DataTree) -> tuple[Section, ...]:
             asked = [name for name in INSIDE if f"/{name}" in tree.groups]
             sections += [INSIDE[name](tree) for name in asked]
             sections += _name_absent([name for name in INSIDE if name not in asked])
+        elif build is build_training_section:
+            sections += build_further_sections(tree)
     return tuple(sections)
 
 
