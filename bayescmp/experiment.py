@@ -115,6 +115,7 @@ def train_and_compare(
         instruments=instruments,
         histories=histories or None,
         tree=tree,
+        progress=workspace.progress,
     )
 
 

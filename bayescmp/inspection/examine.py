@@ -1,13 +1,14 @@
 """Look inside networks with every instrument, and lay the findings out in one tree."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 import jax
 import xarray as xr
+from tqdm.auto import tqdm
 
 from bayescmp._types import Key
 from bayescmp.comparison.compare import compare
@@ -65,6 +66,7 @@ def examine(
     histories: Sequence[History] | None = None,
     ladder: Sequence[AbstractPredictor] | None = None,
     tree: xr.DataTree | None = None,
+    progress: bool = False,
 ) -> xr.DataTree:
     """Look inside networks with some instruments.
 
@@ -81,6 +83,7 @@ def examine(
         ladder: Rivals; ``standard_ladder`` by default.
         tree: A comparison of the same networks beside the same ladder, which the findings are
             added to; without it one is made.
+        progress: Whether to show how far the instruments are, on a terminal.
 
     Returns:
         The tree, with one group for each instrument.
@@ -109,11 +112,13 @@ def examine(
     _check_count("tree", base["/divergence"].sizes["seed"], len(seeds))
     if histories is not None:
         _check_count("histories", len(histories), len(seeds))
-    subjects = _Subjects(recordings, rungs, histories)
     groups = {path: base[path].to_dataset() for path in base.groups if path != "/"}
-    for name in chosen:
-        own_key = jax.random.fold_in(key_measure, NAMES.index(name))
-        groups[f"/{name}"] = _apply(name, subjects, own_key)
+    total, quiet = len(chosen) * len(seeds), None if progress else True
+    with tqdm(total=total, desc="looking inside", unit="record", disable=quiet) as bar:
+        subjects = _Subjects(recordings, rungs, histories, bar)
+        for name in chosen:
+            own_key = jax.random.fold_in(key_measure, NAMES.index(name))
+            groups[f"/{name}"] = _apply(name, subjects, own_key)
     attrs = {str(name): value for name, value in base.attrs.items() if name != "schema_version"}
     return make_tree(groups, attrs)
 
@@ -124,21 +129,30 @@ NAMES = (*INSTRUMENTS, DYNAMICS)
 
 @dataclass(frozen=True)
 class _Subjects:
-    """What the instruments look at."""
+    """What the instruments look at, and the bar that counts what they are done with."""
 
     recordings: list[Recording]
     rungs: Sequence[AbstractPredictor]
     histories: Sequence[History] | None
+    bar: tqdm
+
+    def count[Result](self, results: Iterable[Result]) -> list[Result]:
+        """Count results as they come."""
+        counted = []
+        for result in results:
+            counted.append(result)
+            self.bar.update()
+        return counted
 
 
 def _apply(name: str, subjects: _Subjects, key: Key) -> xr.Dataset:
     """Apply one instrument to each network."""
     if name == DYNAMICS:
         oracle, rungs = subjects.recordings[0].oracle, subjects.rungs
-        histories = subjects.histories or ()
-        return dynamics_group(
-            [follow_training(one, oracle, key=key, ladder=rungs) for one in histories]
+        followed = (
+            follow_training(one, oracle, key=key, ladder=rungs) for one in subjects.histories or ()
         )
+        return dynamics_group(subjects.count(followed))
     instrument, options = INSTRUMENTS[name], [{} for _ in subjects.recordings]
     if name == "lenses":
         evaluation = subjects.recordings[0].evaluation  # the same sequences for every network
@@ -147,7 +161,8 @@ def _apply(name: str, subjects: _Subjects, key: Key) -> xr.Dataset:
     elif name == "gradients" and subjects.histories is not None:
         options = [{"history": one} for one in subjects.histories]
     pairs = zip(subjects.recordings, options, strict=True)
-    return instrument.group([instrument.measure(one, key=key, **given) for one, given in pairs])
+    found = (instrument.measure(one, key=key, **given) for one, given in pairs)
+    return instrument.group(subjects.count(found))
 
 
 def _choose(names: Sequence[str] | None, has_histories: bool) -> tuple[str, ...]:
