@@ -1,6 +1,7 @@
 """The common work of a study: train some seeds, and compare them with the oracle."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ from bayescmp.inspection.history import History
 from bayescmp.networks.config import AbstractNetworkConfig
 from bayescmp.networks.network import AbstractTracedNetwork, NetworkLike
 from bayescmp.networks.registry import build_network
+from bayescmp.oracle import AbstractOracle
 from bayescmp.training.checkpoints.snapshots import load_snapshots
 from bayescmp.training.loop import Fit, Training, fit_seeds
 from bayescmp.workspace import Workspace
@@ -73,50 +75,72 @@ def train_and_compare(
     workspace = workspace or Workspace()
     oracle = derive_oracle(model)
     make = _maker(network) if isinstance(network, AbstractNetworkConfig) else network
-    indices = workspace.seed_indices(seeds)
-    size = training.seeds_at_once or len(indices)
-    fits: list[Fit] = []
-    histories: list[History] = []
-    for first in range(0, len(indices), size):
-        group = indices[first : first + size]
-        pairs = [jax.random.split(jax.random.fold_in(key, seed)) for seed in group]
-        path = _checkpoint_path(workspace, group)
-        fits += fit_seeds(
-            [make(model, key_network) for key_network, _ in pairs],
-            model,
-            oracle,
-            keys=[key_data for _, key_data in pairs],
-            training=training,
-            checkpoint=path,
-            resume=workspace.resume,
-            progress=workspace.progress,
-            description=_describe(group, seeds),
-        )
-        if path is not None and training.num_snapshots:
-            histories += [_history(path, index) for index in range(len(group))]
-    # Keys of seeds are folded in from 0 upwards; the comparison's lies far from them.
-    key_compare = jax.random.fold_in(key, 2**31 - 1)
-    networks = [result.network for result in fits]
+    runs = _train(make, oracle, training, seeds, key, workspace)
+    networks = [result.network for result in runs.fits]
+    # Keys of seeds are folded in from 0 upwards; these two lie far from them.
+    key_compare, key_inside = (jax.random.fold_in(key, 2**31 - far) for far in (1, 2))
     tree = compare(
         networks,
         oracle,
         key=key_compare,
         num_sequences=num_sequences,
         evaluation=evaluation,
-        fits=fits,
+        fits=runs.fits,
     )
     if not instruments:
         return tree
-    key_inside = jax.random.fold_in(key, 2**31 - 2)
     return examine(
         networks,
         oracle,
         key=key_inside,
         instruments=instruments,
-        histories=histories or None,
+        histories=runs.histories or None,
         tree=tree,
         progress=workspace.progress,
     )
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """What training leaves, seed by seed."""
+
+    fits: list[Fit]
+    histories: list[History]
+    """Empty without snapshots."""
+
+
+def _train(
+    make: NetworkMaker,
+    oracle: AbstractOracle,
+    training: Training,
+    seeds: int,
+    key: Key,
+    workspace: Workspace,
+) -> _Runs:
+    """Train all seeds, in groups that are trained together."""
+    indices = workspace.seed_indices(seeds)
+    size = training.seeds_at_once or len(indices)
+    runs = _Runs([], [])
+    for first in range(0, len(indices), size):
+        group = indices[first : first + size]
+        pairs = [jax.random.split(jax.random.fold_in(key, seed)) for seed in group]
+        path = _checkpoint_path(workspace, group)
+        runs.fits.extend(
+            fit_seeds(
+                [make(oracle.model, key_network) for key_network, _ in pairs],
+                oracle.model,
+                oracle,
+                keys=[key_data for _, key_data in pairs],
+                training=training,
+                checkpoint=path,
+                resume=workspace.resume,
+                progress=workspace.progress,
+                description=_describe(group, seeds),
+            )
+        )
+        if path is not None and training.num_snapshots:
+            runs.histories.extend(_history(path, index) for index in range(len(group)))
+    return runs
 
 
 def _history(path: Path, index: int) -> dict[int, AbstractTracedNetwork]:

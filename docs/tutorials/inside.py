@@ -101,6 +101,8 @@ bc.inspection.walk_through(seen)
 
 # %%
 score = belief.r_squared
-assert score.value > score.initial.max()  # training adds to what any network of this shape would show
+assert (
+    score.value > score.initial.max()
+)  # training adds to what any network of this shape would show
 margins = tree["/interventions/swap_mean"][0]
 assert float(margins[0]) < 0 < float(margins[-1])  # the last place carries the answer
