@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bayescmp import auditing as auditing
     from bayescmp import exact as exact
     from bayescmp import inspection as inspection
     from bayescmp import layers as layers
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
     from bayescmp import models as models
     from bayescmp import montecarlo as montecarlo
     from bayescmp import networks as networks
+    from bayescmp import plots as plots
     from bayescmp import predictors as predictors
     from bayescmp import studies as studies
     from bayescmp import training as training
     from bayescmp._types import Key as Key
+    from bayescmp.auditing.audit import audit as audit
     from bayescmp.certification import certify as certify
     from bayescmp.cli import study_main as study_main
     from bayescmp.comparison.compare import compare as compare
@@ -51,10 +54,15 @@ if TYPE_CHECKING:
     from bayescmp.records import Batch as Batch
     from bayescmp.records import LayerTrace as LayerTrace
     from bayescmp.records import Reference as Reference
+    from bayescmp.report.gate import judge_gate as judge_gate
+    from bayescmp.report.glance import show as show
+    from bayescmp.report.notebook import write_notebook as write_notebook
+    from bayescmp.report.side_by_side import write_side_by_side as write_side_by_side
     from bayescmp.report.write import write_report as write_report
     from bayescmp.results.claims import Claim as Claim
     from bayescmp.results.claims import Verdict as Verdict
     from bayescmp.results.claims import judge as judge
+    from bayescmp.results.claims_file import load_claims as load_claims
     from bayescmp.results.merging import merge_trees as merge_trees
     from bayescmp.results.tree import load_tree as load_tree
     from bayescmp.results.tree import save_tree as save_tree
@@ -118,6 +126,8 @@ __all__ = [
     "Workspace",
     "__version__",
     "account",
+    "audit",
+    "auditing",
     "build_network",
     "certify",
     "compare",
@@ -130,8 +140,10 @@ __all__ = [
     "inspection",
     "join_hosts",
     "judge",
+    "judge_gate",
     "layers",
     "learning_curve",
+    "load_claims",
     "load_network",
     "load_snapshots",
     "load_tree",
@@ -142,10 +154,12 @@ __all__ = [
     "models",
     "montecarlo",
     "networks",
+    "plots",
     "predictors",
     "run_study",
     "run_sweep",
     "save_tree",
+    "show",
     "standard_ladder",
     "studies",
     "study_main",
@@ -156,10 +170,13 @@ __all__ = [
     "use_all_cores",
     "validate_tree",
     "which_bayes",
+    "write_notebook",
     "write_report",
+    "write_side_by_side",
 ]
 
 _SUBMODULES = (
+    "auditing",
     "exact",
     "inspection",
     "layers",
@@ -167,6 +184,7 @@ _SUBMODULES = (
     "models",
     "montecarlo",
     "networks",
+    "plots",
     "predictors",
     "studies",
     "training",
@@ -203,6 +221,7 @@ _HOMES = {
     "WhichBayes": "bayescmp.comparison.explaining",
     "Workspace": "bayescmp.workspace",
     "account": "bayescmp.training.costs.accounting",
+    "audit": "bayescmp.auditing.audit",
     "build_network": "bayescmp.networks.registry",
     "certify": "bayescmp.certification",
     "compare": "bayescmp.comparison.compare",
@@ -213,7 +232,9 @@ _HOMES = {
     "import_transformer": "bayescmp.networks.importing",
     "join_hosts": "bayescmp.training.devices.hosts",
     "judge": "bayescmp.results.claims",
+    "judge_gate": "bayescmp.report.gate",
     "learning_curve": "bayescmp.training.costs.accounting",
+    "load_claims": "bayescmp.results.claims_file",
     "load_network": "bayescmp.training.checkpoints.stored_network",
     "load_snapshots": "bayescmp.training.checkpoints.snapshots",
     "load_tree": "bayescmp.results.tree",
@@ -223,6 +244,7 @@ _HOMES = {
     "run_study": "bayescmp.running",
     "run_sweep": "bayescmp.sweep.sweeping",
     "save_tree": "bayescmp.results.tree",
+    "show": "bayescmp.report.glance",
     "standard_ladder": "bayescmp.predictors.ladder",
     "study_main": "bayescmp.cli",
     "train_and_compare": "bayescmp.experiment",
@@ -231,7 +253,9 @@ _HOMES = {
     "use_all_cores": "bayescmp.training.devices.cores",
     "validate_tree": "bayescmp.results.tree",
     "which_bayes": "bayescmp.comparison.explaining",
+    "write_notebook": "bayescmp.report.notebook",
     "write_report": "bayescmp.report.write",
+    "write_side_by_side": "bayescmp.report.side_by_side",
 }
 
 

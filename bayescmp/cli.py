@@ -1,4 +1,4 @@
-"""The command line: ``bayescmp run``, ``sweep``, ``report``, ``models``, ``studies``, ``certify``.
+"""The command line: ``bayescmp run``, ``sweep``, ``report``, ``gate``, ``models`` and more.
 
 Nothing heavy is imported before a command needs it, so that ``--help`` is quick.
 """
@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 import tyro
 
 from bayescmp.catalogue import find_study, list_studies, unknown_name
+from bayescmp.report.command import Gate, Report, gate, report
 from bayescmp.sweep.command import Sweep, sweep
 from bayescmp.workspace import Workspace
 
@@ -40,19 +41,10 @@ class Run:
     """Folder for the results; runs/STUDY unless given."""
     inside: bool = False
     """Look inside the networks with every instrument: lenses, probes, interventions and more."""
+    audit: bool = False
+    """Audit the networks from outside: calibration, uncertainty, decisions, exchangeability."""
     resume: bool = False
     """Go on from the checkpoints in the folder."""
-    traceback: Annotated[bool, _Developers] = False
-
-
-@dataclass(frozen=True)
-class Report:
-    """Rebuild the report from saved results, without training."""
-
-    results: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RESULTS")]
-    """A results.nc, or the folder of a run that holds one."""
-    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = None
-    """Where to write the page; report.html beside the results unless given."""
     traceback: Annotated[bool, _Developers] = False
 
 
@@ -79,11 +71,12 @@ class Certify:
     traceback: Annotated[bool, _Developers] = False
 
 
-_Words = Run | Sweep | Report | Models | Studies | Certify
+_Words = Run | Sweep | Report | Gate | Models | Studies | Certify
 _Command = (
     Annotated[Run, tyro.conf.subcommand("run")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Gate, tyro.conf.subcommand("gate")]
     | Annotated[Models, tyro.conf.subcommand("models")]
     | Annotated[Studies, tyro.conf.subcommand("studies")]
     | Annotated[Certify, tyro.conf.subcommand("certify")]
@@ -97,7 +90,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: The words after ``bayescmp``; those of this process unless given.
 
     Returns:
-        Exit status: 0 when done, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
+        Exit status: 0 when done, 1 for an error, 2 for wrong usage, 130 after Ctrl-C; a gate
+        gives 3 for a refuted claim and 4 for one left open.
     """
     command = _parse(args)
     if isinstance(command, int):
@@ -177,7 +171,9 @@ def _execute(command: _Words) -> int:
         case Sweep():
             return sweep(command)
         case Report():
-            return _report(command)
+            return report(command)
+        case Gate():
+            return gate(command)
         case Certify():
             return _certify(command)
         case Studies():
@@ -198,6 +194,7 @@ def _run(command: Run) -> int:
     from bayescmp.training.devices.cores import use_all_cores
 
     use_all_cores()  # before JAX starts
+    from bayescmp.auditing.audit import AUDITS
     from bayescmp.inspection.examine import DYNAMICS, INSTRUMENTS
     from bayescmp.running import run_study, study_key
     from bayescmp.study import load_study
@@ -205,7 +202,10 @@ def _run(command: Run) -> int:
 
     study = load_study(command.study)
     instruments = (*INSTRUMENTS, DYNAMICS) if command.inside else None
-    config = study.configure(command.preset, seeds=command.seeds, instruments=instruments)
+    audits = tuple(AUDITS) if command.audit else None
+    config = study.configure(
+        command.preset, seeds=command.seeds, instruments=instruments, audits=audits
+    )
     workspace = Workspace(folder, resume=command.resume, progress=True)
     try:
         tree = run_study(study, config=config, key=study_key(config), workspace=workspace)
@@ -224,20 +224,6 @@ def _advise(workspace: Workspace, said: str) -> str:
         f"{said}; run the same command with --resume to go on from the checkpoints "
         f"in {workspace.checkpoint_folder}"
     )
-
-
-def _report(command: Report) -> int:
-    """Rebuild a report from results."""
-    from bayescmp.report.write import write_report
-    from bayescmp.results.tree import load_tree
-
-    results = command.results
-    results = results / "results.nc" if results.is_dir() else results
-    out = command.out or results.with_name("report.html")
-    if out.resolve() == results.resolve():
-        raise ValueError(f"out: expected another file than the results, got {str(out)!r}")
-    print(f"report: {write_report(load_tree(results), out)}")
-    return 0
 
 
 def _certify(command: Certify) -> int:

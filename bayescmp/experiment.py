@@ -8,6 +8,7 @@ import jax
 import xarray as xr
 
 from bayescmp._types import Key
+from bayescmp.auditing.audit import audit
 from bayescmp.comparison.compare import compare
 from bayescmp.comparison.held_out import EvaluationName
 from bayescmp.derivation import derive_oracle
@@ -37,6 +38,7 @@ def train_and_compare(
     num_sequences: int | None = None,
     evaluation: EvaluationName = "auto",
     instruments: Sequence[str] = (),
+    audits: Sequence[str] = (),
 ) -> xr.DataTree:
     """Train a network from several seeds and compare all of them with exact inference.
 
@@ -56,6 +58,7 @@ def train_and_compare(
         evaluation: Whether it draws, or takes every sequence; see ``compare``.
         instruments: Names of the instruments that look inside each network; see ``examine``.
             ``dynamics`` needs a workspace with a folder, and snapshots.
+        audits: Names of the audits of each network from outside; see ``audit``.
 
     Returns:
         The tree, without claims.
@@ -77,8 +80,8 @@ def train_and_compare(
     make = _maker(network) if isinstance(network, AbstractNetworkConfig) else network
     runs = _train(make, oracle, training, seeds, key, workspace)
     networks = [result.network for result in runs.fits]
-    # Keys of seeds are folded in from 0 upwards; these two lie far from them.
-    key_compare, key_inside = (jax.random.fold_in(key, 2**31 - far) for far in (1, 2))
+    # Keys of seeds are folded in from 0 upwards; these lie far from them.
+    key_compare, key_inside, key_audit = (jax.random.fold_in(key, 2**31 - far) for far in (1, 2, 3))
     tree = compare(
         networks,
         oracle,
@@ -87,17 +90,21 @@ def train_and_compare(
         evaluation=evaluation,
         fits=runs.fits,
     )
-    if not instruments:
-        return tree
-    return examine(
-        networks,
-        oracle,
-        key=key_inside,
-        instruments=instruments,
-        histories=runs.histories or None,
-        tree=tree,
-        progress=workspace.progress,
-    )
+    if audits:
+        tree = audit(
+            networks, oracle, key=key_audit, audits=audits, tree=tree, progress=workspace.progress
+        )
+    if instruments:
+        tree = examine(
+            networks,
+            oracle,
+            key=key_inside,
+            instruments=instruments,
+            histories=runs.histories or None,
+            tree=tree,
+            progress=workspace.progress,
+        )
+    return tree
 
 
 @dataclass(frozen=True)

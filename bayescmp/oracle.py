@@ -139,6 +139,7 @@ class Oracle(AbstractOracle):
 
 
 @eqx.filter_jit
+@jax.default_matmul_precision("highest")  # accelerators shorten the factors of products otherwise
 def _answer(
     engine: AbstractEngine,
     sites: dict[str, Array],

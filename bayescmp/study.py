@@ -27,6 +27,7 @@ from bayescmp.results.claims import Claim
 from bayescmp.workspace import Workspace
 
 _REQUIRED = ("Config", "PRESETS", "CLAIMS", "run")
+_FREE = ("seeds", "instruments", "audits")  # what a preset stays itself without
 
 
 @runtime_checkable
@@ -73,6 +74,7 @@ class Study:
         *,
         seeds: int | None = None,
         instruments: tuple[str, ...] | None = None,
+        audits: tuple[str, ...] | None = None,
     ) -> StudyConfig:
         """Return a preset's configuration, with another number of seeds where given.
 
@@ -80,13 +82,15 @@ class Study:
             preset: Name of the preset.
             seeds: Number of training seeds; None keeps the preset's.
             instruments: What looks inside the networks; None keeps the preset's.
+            audits: What audits them from outside; None keeps the preset's.
 
         Returns:
             The configuration.
 
         Raises:
             ValueError: If the study has no such preset, the number is below one, or the
-                study's configurations have no field ``instruments`` and some are asked for.
+                study's configurations have no field ``instruments`` or ``audits`` and some are
+                asked for.
 
         Example:
             >>> load_study("bijection").configure("quick", seeds=2).seeds
@@ -99,12 +103,18 @@ class Study:
             if seeds < 1:
                 raise ValueError(f"seeds: expected at least 1, got {seeds}")
             changes["seeds"] = seeds
-        if instruments is not None:
-            if "instruments" not in {part.name for part in dataclasses.fields(self.config_type)}:
+        names = {part.name for part in dataclasses.fields(self.config_type)}
+        for option, field, asked in (
+            ("inside", "instruments", instruments),
+            ("audit", "audits", audits),
+        ):
+            if asked is None:
+                continue
+            if field not in names:
                 raise ValueError(
-                    f"inside: expected a study with a field Config.instruments, got {self.name}"
+                    f"{option}: expected a study with a field Config.{field}, got {self.name}"
                 )
-            changes["instruments"] = instruments
+            changes[field] = asked
         return dataclasses.replace(self.presets[preset], **changes)
 
     def fingerprint(self) -> str:
@@ -117,7 +127,7 @@ class Study:
         return type(next(iter(self.presets.values())))
 
     def preset_of(self, config: StudyConfig) -> str:
-        """Return the preset that a configuration is, apart from its seeds and instruments.
+        """Return the preset that a configuration is, apart from its seeds, instruments and audits.
 
         Args:
             config: A configuration of this study.
@@ -126,7 +136,7 @@ class Study:
             The preset's name, or ``"custom"``.
         """
         names = {part.name for part in dataclasses.fields(self.config_type)}
-        free = {name: getattr(config, name) for name in ("seeds", "instruments") if name in names}
+        free = {name: getattr(config, name) for name in _FREE if name in names}
         same = [name for name, preset in self.presets.items() if preset == config]
         same += [
             name

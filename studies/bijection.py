@@ -37,6 +37,8 @@ class Config:
     eval_sequences: int = 4_096
     instruments: tuple[str, ...] = ()
     """What looks inside the networks; ``--inside`` names all."""
+    audits: tuple[str, ...] = ()
+    """What audits them from outside; ``--audit`` names all."""
 
 
 PRESETS = {
@@ -90,6 +92,7 @@ def run(config: Config, *, key: bc.Key, workspace: bc.Workspace) -> xr.DataTree:
         workspace=workspace,
         num_sequences=config.eval_sequences,
         instruments=config.instruments,
+        audits=config.audits,
     )
 
 

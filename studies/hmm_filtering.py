@@ -46,6 +46,8 @@ class Config:
     eval_sequences: int = 4_096
     instruments: tuple[str, ...] = ()
     """What looks inside the networks; ``--inside`` names all."""
+    audits: tuple[str, ...] = ()
+    """What audits them from outside; ``--audit`` names all."""
     key_seed: int = 1
 
 
@@ -112,6 +114,7 @@ def run(config: Config, *, key: bc.Key, workspace: bc.Workspace) -> xr.DataTree:
         workspace=workspace,
         num_sequences=config.eval_sequences,
         instruments=config.instruments,
+        audits=config.audits,
     )
 
 

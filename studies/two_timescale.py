@@ -20,11 +20,11 @@ Gaussian noise; the next reading is asked. One head, no feed-forward part. Witho
 everything fast at one rate is plain descent at ten times the rate: where both have their best
 rate they differ by rounding, which alone decides whether one ends where the other does.
 
-The group ``/arms`` of the results holds every arm's figures for each seed, per step, per
-operation and per second; the report shows them under "Further groups". No claim is judged on
-seconds, which depend on what else the machine does. The network that the other groups describe
-is the one with fast values at the common rate. A best rate at an end of the rates that were
-tried (``/arms/best_rate``) may not be the best there is.
+The group ``/arms`` of the results holds every arm's figures and learning curves for each seed,
+per step, per operation and per second; the report shows them under "Further groups". No claim is
+judged on seconds, which depend on what else the machine does. The network that the other groups
+describe is the one with fast values at the common rate. A best rate at an end of the rates that
+were tried (``/arms/best_rate``) may not be the best there is.
 
 Source: Agarwal, Dalal and Misra, arXiv 2512.22473.
 """
@@ -69,6 +69,9 @@ NO_CLIP = 1e6
 SMOOTHED = 20
 """Steps over which the loss is averaged before it is held against the target."""
 
+POINTS = 24
+"""Points of each learning curve that the results keep, evenly spaced in the logarithm of steps."""
+
 
 @dataclass(frozen=True)
 class Config:
@@ -96,13 +99,13 @@ class Config:
 
 PRESETS = {
     "quick": Config(
-        steps=50,
+        steps=30,
         batch_size=16,
-        length=8,
+        length=6,
         learning_rates=(0.1,),
         arms=("plain", "values"),
         seeds=2,
-        eval_sequences=256,
+        eval_sequences=128,
         windows=(1,),
     ),
     "default": Config(),
@@ -187,6 +190,16 @@ class Curve:
             return [math.inf] * len(COSTS)
         step = reached[0] + len(self.fit.excess) - len(self.kl)
         return [float(bc.learning_curve(self.fit, cost)[0][step]) for cost in COSTS]
+
+    def sample(self) -> np.ndarray:
+        """Return some points of the curve: divergence in bits, then each cost spent by then.
+
+        Averages end where they stand; NaN from where training diverged on.
+        """
+        places = np.geomspace(1, len(self.kl), POINTS).round().astype(int) - 1
+        steps = places + len(self.fit.excess) - len(self.kl)
+        spent = [np.asarray(bc.learning_curve(self.fit, cost)[0])[steps] for cost in COSTS]
+        return np.stack([self.kl[places], *spent])
 
 
 Rates = dict[float, list[Curve]]
@@ -289,6 +302,10 @@ def tabulate(runs: dict[str, Rates]) -> xr.Dataset:
         final = [[curves[s].final for curves in chosen.values()] for s in seeds]
         table[f"to_target{suffix}"] = (further, np.array(spent))
         table[f"final_kl{suffix}"] = (axes, np.array(final))
+    for suffix, chosen in (("", common), ("_tuned", tuned)):
+        sampled = np.array([[curves[s].sample() for curves in chosen.values()] for s in seeds])
+        table[f"curve_kl{suffix}"] = ((*axes, "point"), sampled[:, :, 0])
+        table[f"curve_spent{suffix}"] = ((*further, "point"), sampled[:, :, 1:])
     table["best_rate"] = (axes, np.array([[best[arm][s] for arm in runs] for s in seeds]))
     for suffix in ("", "_tuned"):
         table = table.assign(
@@ -315,6 +332,8 @@ def compare_saved(table: xr.Dataset, suffix: str) -> dict[str, xr.DataArray]:
 MEANINGS = {
     "to_target": ("spent by when plain descent's last divergence is reached; infinite: never", "1"),
     "final_kl": ("KL divergence from exact at the end, on new sequences", "bit"),
+    "curve_kl": ("KL divergence from exact along training, on new sequences", "bit"),
+    "curve_spent": ("steps, operations or seconds spent by then", "1"),
     "saved": ("share of plain descent's cost saved; 0 where its end is never reached", "1"),
     "values_save": ("share of steps that fast values save", "1"),
     "values_save_operations": ("share of operations that fast values save", "1"),

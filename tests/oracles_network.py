@@ -89,8 +89,16 @@ def project(x: np.ndarray, weight: np.ndarray, bias, num_heads: int) -> np.ndarr
     return np.array(np.split(rows, num_heads, axis=-1))
 
 
-def attention(config, mixer, normed: np.ndarray, head_scale: np.ndarray, layer: int):
+def attention(
+    config,
+    mixer,
+    normed: np.ndarray,
+    head_scale: np.ndarray,
+    layer: int,
+    places: np.ndarray | None = None,
+):
     """Every head by itself; return what they write, the pattern, queries, keys, values."""
+    places = np.arange(len(normed)) if places is None else places
     length, num_heads = len(normed), config.num_heads
     num_sources = config.num_source_heads or num_heads
     biases = plain(mixer.biases, layer) or (None,) * 4
@@ -100,7 +108,7 @@ def attention(config, mixer, normed: np.ndarray, head_scale: np.ndarray, layer: 
     if config.positions == "rotary":
         for vectors in (*queries, *keys):
             for position in range(length):
-                vectors[position] = rotate(vectors[position], position)
+                vectors[position] = rotate(vectors[position], places[position])
     pattern = np.zeros((num_heads, length, length))
     written = np.zeros((length, num_heads, values.shape[-1]))
     for head in range(num_heads):
@@ -112,7 +120,8 @@ def attention(config, mixer, normed: np.ndarray, head_scale: np.ndarray, layer: 
             scores = scores / np.sqrt(queries.shape[-1])
             if config.positions == "alibi":
                 slope = 2.0 ** (-8.0 * (head + 1) / num_heads)
-                scores = scores - slope * np.array([position - past for past in seen])
+                distances = [places[position] - places[past] for past in seen]
+                scores = scores - slope * np.array(distances)
             weights = attend(config.kernel, scores)
             pattern[head, position, first : position + 1] = weights
             for weight, past in zip(weights, seen, strict=True):
@@ -154,15 +163,16 @@ def transform(config, mlp, normed: np.ndarray, layer: int) -> np.ndarray:
 # -------------------------------------------------------------------- network
 
 
-def embed(network, inputs: np.ndarray) -> np.ndarray:
+def embed(network, inputs: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
     """Look tokens up, or map vectors, and add what tells positions apart."""
     table = plain(network.embedding)
     is_tokens = np.issubdtype(inputs.dtype, np.integer)
     stream = np.array([table[token] if is_tokens else token @ table for token in inputs])
+    places = np.arange(len(stream)) if places is None else places
     if network.config.embedded_positions == "sinusoidal":
-        return stream + np.array([sinusoid(t, table.shape[1]) for t in range(len(stream))])
+        return stream + np.array([sinusoid(place, table.shape[1]) for place in places])
     if network.position_embedding is not None:
-        stream = stream + plain(network.position_embedding)[: len(stream)]
+        stream = stream + plain(network.position_embedding)[places]
     return stream
 
 
@@ -178,12 +188,14 @@ def read_out(network, stream: np.ndarray) -> np.ndarray:
     return outputs if bias is None else outputs + bias
 
 
-def run_block(network, layer: int, stream: np.ndarray, scales: SimpleNamespace) -> dict:
+def run_block(
+    network, layer: int, stream: np.ndarray, scales: SimpleNamespace, places: np.ndarray
+) -> dict:
     """One block, its two parts scaled; ``layer`` names the weights."""
     config, blocks = network.config, network.blocks
     before = config.norm_place == "pre"
     seen = normalise_all(blocks.mixer_norm, stream, layer) if before else stream
-    written, *views = attention(config, blocks.mixer, seen, scales.head, layer)
+    written, *views = attention(config, blocks.mixer, seen, scales.head, layer, places)
     middle = stream + scales.mixer * written
     if not before:
         middle = normalise_all(blocks.mixer_norm, middle, layer)
@@ -210,6 +222,7 @@ def trace(
     head_scale: np.ndarray | None = None,
     mixer_scale: np.ndarray | None = None,
     mlp_scale: np.ndarray | None = None,
+    places: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Everything that a transformer computes on one sequence, by name, layer axis first."""
     config = network.config
@@ -217,11 +230,12 @@ def trace(
     heads = np.ones((depth, config.num_heads)) if head_scale is None else head_scale
     mixers = np.ones(depth) if mixer_scale is None else mixer_scale
     mlps = np.ones(depth) if mlp_scale is None else mlp_scale
-    stream = embed(network, inputs)
+    places = np.arange(len(inputs)) if places is None else places
+    stream = embed(network, inputs, places)
     rows: list[dict[str, np.ndarray]] = []
     for layer in range(depth):
         scales = SimpleNamespace(head=heads[layer], mixer=mixers[layer], mlp=mlps[layer])
-        rows.append(run_block(network, layer % config.num_layers, stream, scales))
+        rows.append(run_block(network, layer % config.num_layers, stream, scales, places))
         stream = rows[-1]["resid_post"]
     stacked = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     return stacked | {"logits": read_out(network, stream)}

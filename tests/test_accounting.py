@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
@@ -95,6 +96,31 @@ def test_a_curve_ends_with_the_total(axis: Axis):
     np.testing.assert_array_equal(excess, fit.excess)
     np.testing.assert_array_equal(x[-1], account(fit).total(axis))
     np.testing.assert_array_equal(np.diff(x), np.repeat(x[0], 3))
+
+
+def test_measured_costs_are_read_off_the_clock():
+    fit = made_fit(clock=np.array([[1.0, 1.5, math.nan], [4.0, 2.0, math.nan]]))
+    # A slow first chunk of one step, then three steps in half a second.
+    np.testing.assert_allclose(learning_curve(fit, "second")[0], [1.5, 10 / 6, 11 / 6, 2.0])
+    assert np.isnan(learning_curve(fit, "joule")[0]).all()
+    np.testing.assert_array_equal(learning_curve(fit, "token")[0], [56.0, 112.0, 168.0, 224.0])
+
+
+def test_the_clock_of_a_run_ends_with_its_costs():
+    model = bc.models.Bijection(3)
+    fits = bc.fit_seeds(
+        [Table.zeros(model), Table.zeros(model)],
+        model,
+        keys=[jax.random.key(0), jax.random.key(1)],
+        training=bc.Training(num_steps=5, batch_size=2, chunk_size=2),
+        progress=False,
+    )
+    for fit in fits:
+        assert fit.clock is not None
+        np.testing.assert_array_equal(fit.clock[:, 0], [2, 4, 5])
+        assert (np.diff(fit.clock[:, 1]) > 0).all()
+        assert learning_curve(fit, "second")[0][-1] == fit.clock[-1, 1] == fit.seconds
+    assert fits[0].seconds == fits[1].seconds
 
 
 def test_an_arm_may_lead_on_one_axis_and_trail_on_another():

@@ -61,20 +61,21 @@ def test_help_is_quick_and_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[] 0"
-    for command in ("run", "report", "models", "studies", "certify"):
+    for command in ("run", "report", "gate", "models", "studies", "certify"):
         assert f" {command} " in done.stdout
 
 
 @pytest.mark.parametrize(
     ("args", "named"),
     [
-        ((), "run, sweep, report, models, studies, certify"),
+        ((), "run, sweep, report, gate, models, studies, certify"),
         (("run",), "STUDY|PATH"),
         (("walk", "x"), "walk"),
         (("run", "x", "--preset", "huge"), "'huge'"),
         (("run", "x", "--seeds", "many"), "--seeds"),
         (("run", "x", "--sedes", "3"), "--sedes"),
         (("report",), "RESULTS"),
+        (("gate", "results.nc"), "--claims"),
     ],
 )
 def test_wrong_usage_is_one_line_and_status_2(
@@ -276,6 +277,65 @@ def test_report_never_overwrites_its_results(tmp_path: Path, capsys: pytest.Capt
     assert path.read_bytes() == before
     path.write_bytes(before[:1000])
     assert "results.nc" in expect_error(capsys, "report", str(path))
+
+
+def test_several_results_stand_side_by_side(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        save_tree(synthetic_tree(num_seeds=2), Path(name) / "results.nc")
+    assert main(["report", "a", "b/results.nc"]) == 0
+    assert capsys.readouterr().out == "report: compared.html\n"
+    assert "2 runs side by side" in Path("compared.html").read_text()
+    assert main(["report", "a", "b", "--out", "both.html"]) == 0
+    assert Path("both.html").read_bytes() == Path("compared.html").read_bytes()
+    assert "nowhere.nc: no such file" in expect_error(capsys, "report", "a", "nowhere.nc")
+    same = ("report", "a", "b", "--out", "b/results.nc")
+    assert "out: expected another file than the results" in expect_error(capsys, *same)
+
+
+def test_the_report_becomes_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    results = tmp_path / "results.nc"
+    save_tree(synthetic_tree(num_seeds=2), results)
+    notebook = tmp_path / "report.ipynb"
+    assert main(["report", str(results), "--notebook", str(notebook)]) == 0
+    assert capsys.readouterr().out == f"notebook: {notebook}\n"
+    assert notebook.exists()
+    assert not (tmp_path / "report.html").exists()
+    args = ("report", str(results), str(results), "--notebook", str(notebook))
+    assert "notebook: expected one file of results, got 2" in expect_error(capsys, *args)
+    args = ("report", str(results), "--notebook", str(results))
+    assert "notebook: expected another file than the results" in expect_error(capsys, *args)
+
+
+# ---------------------------------------------------------------------- gate
+
+
+def test_a_gate_tells_its_verdict_by_its_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    save_tree(synthetic_tree(), tmp_path / "results.nc")
+    for threshold, status in ((0.01, 0), (1e-6, 3)):
+        claims = tmp_path / "claims.toml"
+        claims.write_text(
+            f'[[claim]]\nstatement = "KL is small"\nmetric = "/divergence/mean_kl"\n'
+            f'threshold = {threshold}\ndirection = "below"\n'
+        )
+        junit, markdown = tmp_path / "junit.xml", tmp_path / "summary.md"
+        args = ["gate", str(tmp_path), "--claims", str(claims)]
+        assert main([*args, "--junit", str(junit), "--markdown", str(markdown)]) == status
+        said = capsys.readouterr()
+        assert said.err == ""
+        verdict = "refuted" if status else "supported"
+        assert said.out.startswith(verdict)
+        assert verdict in markdown.read_text()
+        assert ("<failure" in junit.read_text()) == bool(status)
+        over = ("--junit", str(claims))
+        assert "junit: expected another file" in expect_error(capsys, *args, *over)
+    claims.write_text(claims.read_text().replace("mean_kl", "mean_lk"))
+    error = expect_error(capsys, *args)
+    assert "claim 1: metric: expected" in error
+    assert "such as /divergence/mean_kl" in error
 
 
 # ------------------------------------------------------------------- summary

@@ -340,10 +340,10 @@ def tree(measured: Geometry):
 def test_the_section_shows_every_figure(tree):
     section = build_geometry_section(tree)
     assert [figure.ident for figure in section.figures] == [
-        "fig-geometry-heads",
-        "fig-geometry-manifolds",
+        "fig-heads",
+        "fig-manifolds",
         "fig-simplex",
-        "fig-geometry-cka",
+        "fig-similarity",
     ]
     assert "untrained" in section.paragraphs[0]
     assert not section.missing

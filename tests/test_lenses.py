@@ -17,12 +17,19 @@ import bayescmp as bc
 from bayescmp.inspection.lens_distances import Rivals, mean_kl, measure_distances
 from bayescmp.inspection.lens_fitting import normalised, plan_fitting
 from bayescmp.inspection.lens_record import LENSES
-from bayescmp.inspection.lenses import Lenses, ladder_laws, lenses_group, read_lenses
+from bayescmp.inspection.lenses import (
+    Lenses,
+    ladder_laws,
+    lenses_group,
+    read_lenses,
+    read_untrained,
+)
 from bayescmp.inspection.recording import Recording, record
 from bayescmp.layers.affine_lens import Questions, fit_bayes_lens, whiten
 from bayescmp.layers.lens import logit_lens, sublayer_lens
 from bayescmp.layers.tuned_lens import fit_tuned_lens
 from bayescmp.networks.network import AbstractTracedNetwork
+from bayescmp.plots.lens_heads import plot_lens_heads, plot_lens_positions
 from bayescmp.plots.lenses import plot_lens_means, plot_lens_rungs, plot_lenses
 from bayescmp.report.lenses import build_lenses_section
 from bayescmp.results.tree import make_tree
@@ -87,6 +94,11 @@ def look(
     middle = network.read_out(trace.resid_mid[0][:, positions])
     lenses = (f(network, trace, positions) for f in (sublayer_lens, logit_lens))
     return *lenses, middle, trace.logits[:, positions]
+
+
+@eqx.filter_jit
+def look_inside(network: AbstractTracedNetwork, inputs: jax.Array) -> bc.LayerTrace:
+    return network.trace_layers(inputs)
 
 
 def test_every_place_is_read_out_as_if_it_were_the_last(bijection: Recording) -> None:
@@ -227,9 +239,15 @@ def test_the_place_where_the_posterior_is_planted_is_named(
 ) -> None:
     lenses = coin_lenses(planted.planted_network(layer, head), coin)
     # The mixer writes the predictive, which the feed-forward part of its block turns to logits.
-    named = {effect.where for effect in lenses.effects()}
-    assert f"block {layer + 1}" in named
-    assert named <= {f"mixer {layer + 1}", f"block {layer + 1}"}
+    named, planted_head = (
+        {effect.where for effect in lenses.effects()},
+        f"block {layer + 1} head {head}",
+    )
+    assert planted_head in named
+    assert named <= {planted_head, f"mixer {layer + 1}", f"block {layer + 1}"}
+    # A head that writes no more than its position tells nothing: it stays at the mean law.
+    others = [name != planted_head for name in lenses.head_names]
+    np.testing.assert_allclose(lenses.head_kl[others], lenses.constant_kl, rtol=1e-6)
 
 
 @pytest.mark.parametrize("network", ["random", "deaf"])
@@ -257,24 +275,64 @@ def test_a_network_that_does_not_normalise_is_read_as_it_is(bijection: Recording
 
 
 def test_lenses_become_a_group_and_a_section(bijection: Recording, seen: Lenses) -> None:
-    groups, attrs = split(synthetic_tree(num_seeds=2, length=4, num_outcomes=5))
+    whole = synthetic_tree(num_seeds=2, length=4, num_outcomes=5, num_layers=2, num_heads=2)
+    groups, attrs = split(whole)
     rungs = groups["/ladder"]["rung"].values
     laws = dict.fromkeys(rungs, bijection.log_q)
     both = [read_lenses(bijection, key=jax.random.key(2), rung_laws=laws, num_draws=0)] * 2
     group = lenses_group(both)
     assert group["rung_kl"].dims == ("seed", "lens", "rung", "stream", "position")
     assert "control_kl" not in group
-    controlled = lenses_group([replace(one, control_kl=seen.control_kl) for one in both])
+    controlled = lenses_group([replace(one, untrained=seen.untrained) for one in both])
     for dataset in (group, controlled):
         tree = make_tree({**groups, "/lenses": dataset}, attrs)
         section = build_lenses_section(tree)
         assert bool(section.missing) == ("control_kl" not in dataset)
-        assert len(section.figures) == 3
-        for figure in (plot_lenses(tree), plot_lens_means(tree), plot_lens_rungs(tree)):
+        assert len(section.figures) == 5
+        plots = (
+            plot_lenses,
+            plot_lens_means,
+            plot_lens_rungs,
+            plot_lens_heads,
+            plot_lens_positions,
+        )
+        for figure in (plot(tree) for plot in plots):
             assert all(panel.has_data() for panel in figure.axes)
     text = " ".join(build_lenses_section(tree).paragraphs)
     assert "What it cannot show" in text
     assert build_lenses_section(make_tree(groups, attrs)).missing[0].startswith("The tree has no")
+
+
+def test_untrained_networks_that_are_given_stand_for_drawn_ones(
+    bijection: Recording, seen: Lenses
+) -> None:
+    """The same key draws the same networks, so that seeds may share what was read in them."""
+    untrained = read_untrained(bijection, key=jax.random.key(1), num_draws=3)
+    np.testing.assert_array_equal(untrained.streams, seen.untrained.streams)
+    np.testing.assert_array_equal(untrained.heads, seen.untrained.heads)
+    shared = read_lenses(bijection, key=jax.random.key(1), rung_laws={}, untrained=untrained)
+    assert shared.untrained is untrained
+
+
+def test_what_heads_write_adds_up_to_what_their_mixer_adds(bijection: Recording) -> None:
+    """Components are isometric: lengths of writes are those of ``pattern @ values @ W``."""
+    network, inputs = bijection.network, bijection.evaluation.batch.inputs[:3]
+    trace = look_inside(network, inputs)
+    gathered = np.asarray(trace.attn_pattern @ trace.values)  # as many values as heads
+    out = np.asarray(network.blocks.mixer.out).reshape(2, 2, 4, 8)
+    written = np.einsum("lshpf,lhfm->lhspm", gathered, out)
+    assert bijection.writes is not None
+    asked = bijection.evaluation.model.asked_positions
+    components = bijection.writes[:, :, :3]
+    np.testing.assert_allclose(
+        np.linalg.norm(components, axis=-1), np.linalg.norm(written[..., asked, :], axis=-1),
+        rtol=1e-4,
+    )  # fmt: skip
+    # Scalar products between positions, too: the two differ by a rotation of each head.
+    own, other = (
+        np.einsum("lhspc,lhsqc->lhspq", x, x) for x in (components, written[..., asked, :])
+    )
+    np.testing.assert_allclose(own, other, atol=1e-4)
 
 
 def test_the_ladder_stands_beside_the_lenses(bijection: Recording, seen: Lenses) -> None:

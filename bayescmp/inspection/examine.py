@@ -19,7 +19,8 @@ from bayescmp.inspection.geometry_tables import geometry_group
 from bayescmp.inspection.gradients import check_gradients, gradients_group
 from bayescmp.inspection.history import History
 from bayescmp.inspection.interventions import intervene, interventions_group
-from bayescmp.inspection.lenses import lenses_group, read_lenses
+from bayescmp.inspection.lenses import lenses_group, read_lenses, read_untrained
+from bayescmp.inspection.probe_untrained import score_untrained
 from bayescmp.inspection.probes import fit_probes, probes_group
 from bayescmp.inspection.recording import Recording, record
 from bayescmp.inspection.walkthrough import walk_through, walkthrough_group
@@ -51,6 +52,11 @@ INSTRUMENTS: Mapping[str, Instrument] = MappingProxyType(
     }
 )
 """Instruments that need a network and sequences only, by name."""
+
+READ_UNTRAINED: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {"lenses": read_untrained, "probes": score_untrained}
+)
+"""What instruments see in untrained networks, where several networks may share that."""
 
 DYNAMICS = "dynamics"
 """The instrument that needs the checkpoints of training."""
@@ -153,16 +159,34 @@ def _apply(name: str, subjects: _Subjects, key: Key) -> xr.Dataset:
             follow_training(one, oracle, key=key, ladder=rungs) for one in subjects.histories or ()
         )
         return dynamics_group(subjects.count(followed))
-    instrument, options = INSTRUMENTS[name], [{} for _ in subjects.recordings]
-    if name == "lenses":
-        evaluation = subjects.recordings[0].evaluation  # the same sequences for every network
-        laws = {rung.name: ask(rung, evaluation) for rung in subjects.rungs}
-        options = [{"rung_laws": laws} for _ in subjects.recordings]
-    elif name == "gradients" and subjects.histories is not None:
+    instrument = INSTRUMENTS[name]
+    options = [_share(name, subjects, key)] * len(subjects.recordings)
+    if name == "gradients" and subjects.histories is not None:
         options = [{"history": one} for one in subjects.histories]
     pairs = zip(subjects.recordings, options, strict=True)
     found = (instrument.measure(one, key=key, **given) for one, given in pairs)
     return instrument.group(subjects.count(found))
+
+
+def _share(name: str, subjects: _Subjects, key: Key) -> dict[str, Any]:
+    """Return what an instrument may use for every network, since all see the same sequences.
+
+    Where they are of one configuration they are held against the same untrained networks; what
+    is then said of one seed and of another depends on each other, but each is as sure as before.
+    """
+    first, shared = subjects.recordings[0], {}
+    if name == "lenses":
+        laws = {rung.name: ask(rung, first.evaluation) for rung in subjects.rungs}
+        shared |= {"rung_laws": laws}
+    if name in READ_UNTRAINED and _are_alike(subjects.recordings):
+        shared |= {"untrained": READ_UNTRAINED[name](first, key=key)}
+    return shared
+
+
+def _are_alike(recordings: Sequence[Recording]) -> bool:
+    """Whether there are several networks, all of one configuration that they know."""
+    configs = [getattr(one.network, "config", None) for one in recordings]
+    return len(configs) > 1 and None not in configs and len(set(configs)) == 1
 
 
 def _choose(names: Sequence[str] | None, has_histories: bool) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from bayescmp._types import Key
 from bayescmp.comparison.tally import LogLaws
 from bayescmp.inspection.recording import Recording
 from bayescmp.networks.residual import AbstractResidualNetwork
+from bayescmp.oracle import AbstractOracle
+from bayescmp.records import Batch
 
 SMALLEST_GAP = 1e-6
 """Two exact predictives that differ by less in every probability count as the same."""
@@ -25,6 +27,9 @@ class Cases:
     """
 
     network: AbstractResidualNetwork
+    oracle: AbstractOracle
+    batch: Batch
+    """The sequences."""
     inputs: Array
     """What the network reads, sequence by sequence."""
     asked: Int[np.ndarray, " position"]
@@ -45,6 +50,8 @@ class Cases:
     """Whether the donor reads the same where the question is asked."""
     others: Int[np.ndarray, " sequence"]
     """Any other sequence."""
+    strangers: Int[np.ndarray, "draw sequence"]
+    """Further sequences that were drawn as donors are; none of them is the counterfactual."""
 
     @property
     def asked_inputs(self) -> Int[np.ndarray, " sequence"]:
@@ -105,7 +112,7 @@ class Cases:
         return np.where(total > 0, values @ weights / np.where(total > 0, total, 1.0), np.nan)
 
 
-def choose_cases(recording: Recording, num: int, *, key: Key) -> Cases:
+def choose_cases(recording: Recording, num: int, *, key: Key, num_strangers: int = 0) -> Cases:
     """Choose sequences to intervene on, from those that a recording judges on.
 
     Where fewer are listed than asked for, all are taken with their exact weights, and each of
@@ -116,6 +123,7 @@ def choose_cases(recording: Recording, num: int, *, key: Key) -> Cases:
         recording: A network on held-out sequences.
         num: How many at most, at least four.
         key: Typed key of questions and donors.
+        num_strangers: Further donors of each sequence.
 
     Returns:
         The cases.
@@ -139,9 +147,14 @@ def choose_cases(recording: Recording, num: int, *, key: Key) -> Cases:
     counts = np.asarray(judged.counts)[rows]
     inputs = np.asarray(evaluation.batch.inputs)[rows]
     log_p, asked = evaluation.log_p[rows], evaluation.model.asked_positions
-    donors, matched = _choose_donors(inputs, log_p, counts, weights, (questions, asked), rng)
+    asking = (questions, asked)
+    donors, matched = _choose_donors(inputs, log_p, counts, weights, asking, 1, rng)
+    others = _choose_others(inputs, weights, rng)
+    strangers, _ = _choose_donors(inputs, log_p, counts, weights, asking, num_strangers, rng)
     return Cases(
         network=network,
+        oracle=evaluation.oracle,
+        batch=jax.tree.map(lambda leaf: leaf[rows], evaluation.batch),
         inputs=jax.numpy.asarray(inputs),
         asked=asked,
         log_p=log_p,
@@ -149,9 +162,10 @@ def choose_cases(recording: Recording, num: int, *, key: Key) -> Cases:
         counts=counts,
         weights=weights,
         questions=questions,
-        donors=donors,
-        matched=matched,
-        others=_choose_others(inputs, weights, rng),
+        donors=donors[0],
+        matched=matched[0],
+        others=others,
+        strangers=strangers,
     )
 
 
@@ -183,11 +197,12 @@ def _choose_donors(
     counts: np.ndarray,
     weights: np.ndarray,
     asking: tuple[np.ndarray, np.ndarray],
+    num: int,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a donor for each sequence, and whether it reads the same where it is asked."""
+) -> tuple[Int[np.ndarray, "draw sequence"], Bool[np.ndarray, "draw sequence"]]:
+    """Return donors for each sequence, and whether they read the same where they are asked."""
     questions, asked = asking
-    donors, matched = np.zeros(len(inputs), int), np.zeros(len(inputs), bool)
+    donors, matched = np.zeros((num, len(inputs)), int), np.zeros((num, len(inputs)), bool)
     laws, names = np.exp(log_p), _name_sequences(inputs)
     for row, question in enumerate(questions):
         read = inputs[:, asked[question]].reshape(len(inputs), -1)
@@ -196,8 +211,8 @@ def _choose_donors(
         fitness = 4.0 * counts[:, question] + 2.0 * same + (gap > SMALLEST_GAP)
         fitness[names == names[row]] = -1.0
         best = np.where(fitness == fitness.max(), np.maximum(weights, 1e-300), 0.0)
-        donors[row] = rng.choice(len(inputs), p=best / best.sum())
-        matched[row] = same[donors[row]]
+        donors[:, row] = rng.choice(len(inputs), num, p=best / best.sum())
+        matched[:, row] = same[donors[:, row]]
     return donors, matched
 
 

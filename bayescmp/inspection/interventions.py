@@ -13,10 +13,13 @@ from bayescmp.inspection.ablation import Ablations, ablate
 from bayescmp.inspection.ablation_rows import PARTS, TESTED
 from bayescmp.inspection.ablation_runs import WAYS
 from bayescmp.inspection.effect import LEVEL, Effect, select
-from bayescmp.inspection.intervention_cases import choose_cases
+from bayescmp.inspection.evidence_edits import edit_evidence
+from bayescmp.inspection.intervention_cases import Cases, choose_cases
+from bayescmp.inspection.patch_effects import list_candidates, patch_untrained
 from bayescmp.inspection.patch_rows import DIRECTIONS, STEERED
-from bayescmp.inspection.patching import Removals, Steerings, Swaps, patch
+from bayescmp.inspection.patching import Edited, Patches, Removals, Steerings, Swaps, patch
 from bayescmp.inspection.recording import Recording
+from bayescmp.inspection.subset import make_generator
 from bayescmp.inspection.telling_directions import fit_directions
 from bayescmp.results.tree import make_dataset
 
@@ -32,9 +35,10 @@ class Intervened:
     """What interventions do to one network's answers."""
 
     ablations: Ablations
-    removals: Removals
-    swaps: Swaps
-    steerings: Steerings
+    patches: Patches
+    """What changes of the residual stream do."""
+    untrained: tuple[Patches, ...]
+    """The same in networks with initial weights."""
     stream_names: tuple[str, ...]
     rank: int
     """Number of directions that tell the exact probabilities."""
@@ -42,21 +46,48 @@ class Intervened:
     num_controls: int
     matched_share: float
     """Share of donors that read the same where the question is asked."""
+    is_informed: bool
+    """Whether the network's answers are nearer to exact than the exact predictive's own mean."""
 
     def effects(self, level: float = LEVEL) -> tuple[Effect, ...]:
-        """Return the heads whose ablation costs more than random ones of the same size.
+        """Return the heads and places where a change does more than random ones of its size.
 
         Where nothing attends, mixers stand in for heads. The mean is in their place, which
         takes away what depends on the sequence and nothing else: zeros also change constants,
         another sequence puts in what that one tells. To look at all three would cost power.
+        Removals, swaps and steering of the stream must also do more than they do at the same
+        place of untrained networks; and nothing of the stream is named in a network whose answers
+        are further from exact than the exact predictive's own mean, for it knows nothing to lose.
 
         Args:
-            level: Chance that any head is named where all are like random directions.
+            level: Chance that any is named where all are like random changes.
 
         Returns:
             The effects, the clearest first; values in nats.
         """
-        return select(self.ablations.candidates(), level)
+        untrained = self.untrained if self.is_informed else ()
+        places = list_candidates(self.patches, untrained, self.stream_names)
+        return select([*self.ablations.candidates(), *places], level)
+
+    @property
+    def removals(self) -> Removals:
+        """What removed directions cost."""
+        return self.patches.removals
+
+    @property
+    def swaps(self) -> Swaps:
+        """What the stream of a donor does."""
+        return self.patches.swaps
+
+    @property
+    def edited(self) -> Edited:
+        """What another token of evidence does."""
+        return self.patches.edited
+
+    @property
+    def steerings(self) -> Steerings:
+        """What moving the stream as beliefs move it does."""
+        return self.patches.steerings
 
 
 def intervene(
@@ -95,22 +126,36 @@ def intervene(
     """
     if num_controls < 3:
         raise ValueError(f"num_controls: expected at least 3, got {num_controls}")
-    key_cases, key_parts, key_streams = jax.random.split(key, 3)
-    cases = choose_cases(recording, num_sequences, key=key_cases)
-    directions = fit_directions(recording.split()[0])
-    few = max(3, num_controls // 4)
-    removals, swaps, steerings = patch(cases, directions, few, key=key_streams)
+    key_cases, key_parts, key_streams, key_untrained = jax.random.split(key, 4)
+    half, few = max(3, num_controls // 2), recording.split()[0]
+    cases = choose_cases(recording, num_sequences, key=key_cases, num_strangers=half)
+    edits = edit_evidence(cases, make_generator(jax.random.fold_in(key_cases, 1)))
+    directions = fit_directions(few, key=jax.random.fold_in(key_streams, 1))
+    patches = patch(cases, edits, directions, half, key=key_streams)
     return Intervened(
         ablations=ablate(cases, num_controls, key=key_parts),
-        removals=removals,
-        swaps=swaps,
-        steerings=steerings,
+        patches=patches,
+        untrained=patch_untrained(recording, max(4, len(cases.weights) // 4), key=key_untrained),
         stream_names=recording.stream_names,
         rank=directions.predictive.shape[-1],
         num_sequences=len(cases.weights),
         num_controls=num_controls,
         matched_share=float(cases.matched.mean()),
+        is_informed=_is_informed(cases),
     )
+
+
+def _is_informed(cases: Cases) -> bool:
+    """Hold a network's answers, and the exact predictive's own mean, against exact."""
+    p = np.exp(cases.log_p)
+    mean = cases.over_questions(np.moveaxis(p, -1, 0))
+    with np.errstate(divide="ignore"):  # what is never possible
+        log_mean = np.broadcast_to(np.log(mean), p.shape)
+
+    laws = np.stack([cases.log_q, log_mean])
+    gaps = np.where(p > 0.0, cases.log_p, 0.0) - np.where(p > 0.0, laws, 0.0)
+    own, constant = cases.over_questions(np.sum(p * gaps, axis=-1))
+    return bool(own < constant)
 
 
 def interventions_group(results: Sequence[Intervened]) -> xr.Dataset:
@@ -145,13 +190,14 @@ def interventions_group(results: Sequence[Intervened]) -> xr.Dataset:
         "num_sequences": first.num_sequences,
         "num_controls": first.num_controls,
         "matched_share": first.matched_share,
+        "edited_share": first.edited.share,
     }
     return make_dataset("/interventions", arrays, coords, attrs)
 
 
 def _unit(name: str) -> float:
     """Return the factor from nats to the unit of the tree."""
-    return 1.0 if name == "head_p_value" else BITS
+    return 1.0 if name.endswith("p_value") else BITS
 
 
 def _ablation_arrays(found: Ablations) -> dict[str, np.ndarray]:
@@ -174,10 +220,11 @@ def _ablation_arrays(found: Ablations) -> dict[str, np.ndarray]:
 
 def _stream_arrays(found: Intervened) -> dict[str, np.ndarray]:
     """Name the arrays of what was changed in the stream."""
-    swaps, steerings = found.swaps, found.steerings
+    swaps, edited, steerings = found.swaps, found.edited, found.steerings
     return {
         "removal_damage": found.removals.damage,
         "removal_control": found.removals.controls.mean(axis=-1),
+        "removal_p_value": found.removals.p_values(),
         "swap_margin": swaps.after,
         "swap_margin_before": swaps.before,
         "swap_margin_donor": swaps.donor,
@@ -186,7 +233,14 @@ def _stream_arrays(found: Intervened) -> dict[str, np.ndarray]:
         "swap_mean_donor": np.array(swaps.mean_donor),
         "swap_subspace": swaps.subspace,
         "swap_control": swaps.controls.mean(axis=-1),
+        "swap_stranger": swaps.strangers.mean(axis=-1),
+        "swap_p_value": swaps.p_values(),
+        "edit_margin": edited.after,
+        "edit_margin_before": edited.before,
+        "edit_mean": edited.mean_after,
+        "edit_mean_before": np.array(edited.mean_before),
         "steering_kl": steerings.after,
         "steering_control": steerings.controls,
         "steering_kl_before": steerings.before,
+        "steering_p_value": steerings.p_values(),
     }

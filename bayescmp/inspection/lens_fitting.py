@@ -1,5 +1,6 @@
 """Which questions lenses are fitted to, and the lenses of every place in a residual stream."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -151,12 +152,32 @@ def fit_bayes_lenses(recording: Recording, plan: Plan) -> tuple[BayesLens, ...]:
     Returns:
         One lens for each place.
     """
+    streams = (normalised(recording.network, recording.rows(x)) for x in recording.streams)
+    return _fit_each(recording, streams, plan)
+
+
+def fit_head_lenses(recording: Recording, plan: Plan) -> tuple[BayesLens, ...]:
+    """Fit the Bayes lens of what every head writes, by itself and not normalised.
+
+    Args:
+        recording: What is fitted to.
+        plan: Which of its questions.
+
+    Returns:
+        One lens for each head; none where nothing attends.
+    """
+    heads = (recording.rows(head).astype(np.float64) for head in recording.heads)
+    return _fit_each(recording, heads, plan)
+
+
+def _fit_each(
+    recording: Recording, features: Iterable[Float[np.ndarray, "row feature"]], plan: Plan
+) -> tuple[BayesLens, ...]:
+    """Fit softmax regressions to the exact predictive."""
     law = np.exp(recording.rows(recording.evaluation.log_p))
-    lenses = []
-    for stream in recording.streams:
-        rows = normalised(recording.network, recording.rows(stream))
-        lenses.append(fit_bayes_lens(plan.fitting.of(rows, law), plan.choosing.of(rows, law)))
-    return tuple(lenses)
+    return tuple(
+        fit_bayes_lens(plan.fitting.of(rows, law), plan.choosing.of(rows, law)) for rows in features
+    )
 
 
 def fit_tuned_lenses(recording: Recording, plan: Plan) -> tuple[TunedLens, ...]:
@@ -182,9 +203,21 @@ def read_bayes_lens(
     recording: Recording, lens: BayesLens, place: int
 ) -> Float[np.ndarray, "sequence position outcome"]:
     """Return what a Bayes lens answers to every question of a recording, in nats."""
-    stream = normalised(recording.network, recording.streams[place])
-    logits = lens.log_law(stream.reshape(-1, stream.shape[-1]))
-    return logits.reshape(*stream.shape[:-1], -1)
+    return _read_lens(lens, normalised(recording.network, recording.streams[place]))
+
+
+def read_head_lens(
+    recording: Recording, lens: BayesLens, head: int
+) -> Float[np.ndarray, "sequence position outcome"]:
+    """Return what a head's Bayes lens answers to every question of a recording, in nats."""
+    return _read_lens(lens, recording.heads[head].astype(np.float64))
+
+
+def _read_lens(
+    lens: BayesLens, features: Float[np.ndarray, "sequence position feature"]
+) -> Float[np.ndarray, "sequence position outcome"]:
+    logits = lens.log_law(features.reshape(-1, features.shape[-1]))
+    return logits.reshape(*features.shape[:-1], -1)
 
 
 def read_out(

@@ -1,16 +1,14 @@
 """Lenses: what every place of the residual stream would answer, against exact Bayes and rivals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import jax
 import numpy as np
-import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from bayescmp._types import Key
 from bayescmp.comparison.evaluation import ask
 from bayescmp.comparison.tally import LogLaws
-from bayescmp.inspection.effect import LEVEL, Effect
 from bayescmp.inspection.initial import draw_initial
 from bayescmp.inspection.lens_distances import Distances, Rivals, mean_kl, measure_distances
 from bayescmp.inspection.lens_fitting import (
@@ -22,10 +20,12 @@ from bayescmp.inspection.lens_fitting import (
     read_bayes_lens,
     read_out,
 )
-from bayescmp.inspection.lens_record import LENSES, Lenses
+from bayescmp.inspection.lens_heads import NUM_DRAWS as NUM_HEAD_DRAWS
+from bayescmp.inspection.lens_heads import read_heads, read_untrained_heads
+from bayescmp.inspection.lens_record import Lenses, Untrained
+from bayescmp.inspection.lens_tables import lenses_group as lenses_group
 from bayescmp.inspection.recording import Recording, record_on
 from bayescmp.predictors.ladder import standard_ladder
-from bayescmp.results.tree import make_dataset
 
 NUM_DRAWS = 6
 """Networks with fresh initial weights that are the Bayes lens's control."""
@@ -37,13 +37,14 @@ def read_lenses(
     key: Key,
     rung_laws: Mapping[str, LogLaws] | None = None,
     num_draws: int = NUM_DRAWS,
+    untrained: Untrained | None = None,
 ) -> Lenses:
     """Look at every place of a residual stream through the logit, tuned and Bayes lens.
 
     The logit lens is the network's own read-out. The tuned lens puts an affine map before it,
     fitted to the network's own answers; the Bayes lens is a softmax regression on the normalised
-    stream, fitted to the exact predictive. Fits stand on one half of drawn sequences, and all
-    lenses are judged on the other.
+    stream, fitted to the exact predictive, and on what each attention head writes by itself. Fits
+    stand on one half of drawn sequences, and all lenses are judged on the other.
 
     Args:
         recording: A network on held-out sequences.
@@ -51,6 +52,8 @@ def read_lenses(
         rung_laws: Log probabilities of each rival on the sequences of the recording; those of
             the standard ladder by default.
         num_draws: Networks with initial weights, at least three, or none to do without them.
+        untrained: What :func:`read_untrained` found for networks of this shape on these
+            sequences with this key, where it is known already.
 
     Returns:
         What was seen.
@@ -66,24 +69,74 @@ def read_lenses(
         >>> lenses.stream_names[0], bool(lenses.bayes_kl[-1] < lenses.constant_kl)
         ('embedding', True)
     """
-    if num_draws in (1, 2) or num_draws < 0:
-        raise ValueError(f"num_draws: expected none or at least 3, got {num_draws}")
-    plan_key, tuned_key, rung_key, draw_key = jax.random.split(key, 4)
+    if untrained is None:
+        untrained = read_untrained(recording, key=key, num_draws=num_draws)
+    _, rung_key, _, head_key = _split(key)
     laws = ladder_laws(recording, key=rung_key) if rung_laws is None else rung_laws
     part, judged = recording.split()
-    most_bayes, most_tuned = most_questions(part)
-    plan = plan_fitting(part, most_bayes, key=plan_key)
-    tuned_plan = plan_fitting(part, most_tuned, key=tuned_key)
-    distances, penalty = _look(part, judged, _rivals(judged, laws), (plan, tuned_plan))
+    plans = _plan(part, key=key)
+    distances, penalty = _look(part, judged, _rivals(judged, laws), plans)
     return Lenses(
         stream_names=recording.stream_names,
         rungs=tuple(laws),
         distances=distances,
         penalty=penalty,
         constant_kl=mean_kl(judged, _mean_law(part, judged)),
-        control_kl=_control(recording, plan, num_draws, draw_key),
-        fitting=_describe(judged, plan, tuned_plan),
+        head_names=recording.head_names,
+        head_kl=read_heads(recording, key=head_key),
+        untrained=untrained,
+        fitting=_describe(judged, *plans),
     )
+
+
+def read_untrained(recording: Recording, *, key: Key, num_draws: int = NUM_DRAWS) -> Untrained:
+    """Fit and judge the Bayes lens of networks with initial weights, in the same way.
+
+    Seeds of one configuration that see the same sequences may share these networks: each is then
+    held against as many draws, and only statements on different seeds depend on each other.
+
+    Args:
+        recording: A network on held-out sequences.
+        key: Typed key, the same as for :func:`read_lenses`.
+        num_draws: Networks with initial weights, at least three, or none.
+
+    Returns:
+        What was read in them.
+
+    Raises:
+        ValueError: If there are one or two draws.
+    """
+    if num_draws in (1, 2) or num_draws < 0:
+        raise ValueError(f"num_draws: expected none or at least 3, got {num_draws}")
+    _, _, draw_key, head_key = _split(key)
+    plan, _ = _plan(recording.split()[0], key=key)
+    rows = []
+    for network in draw_initial(recording.network, num_draws, key=draw_key):
+        part, judged = record_on(network, recording.evaluation, recording.belief).split()
+        lenses = fit_bayes_lenses(part, plan)
+        answers = (read_bayes_lens(judged, lens, place) for place, lens in enumerate(lenses))
+        rows.append([mean_kl(judged, one) for one in answers])
+    num = NUM_HEAD_DRAWS if rows else 0
+    return Untrained(
+        np.array(rows).reshape(-1, len(recording.streams)),
+        read_untrained_heads(recording, num, key=head_key),
+    )
+
+
+def _split(key: Key) -> tuple[Key, Key, Key, Key]:
+    """Return keys of the questions, of the rivals, of initial weights and of heads."""
+    plan, rungs, draws, heads = jax.random.split(key, 4)
+    return plan, rungs, draws, heads
+
+
+def _plan(part: Recording, *, key: Key) -> tuple[Plan, Plan]:
+    """Choose the questions that Bayes lenses and tuned lenses are fitted to."""
+    keys = jax.random.split(_split(key)[0])
+    bayes, tuned = (
+        plan_fitting(part, most, key=one)
+        for most, one in zip(most_questions(part), keys, strict=True)
+    )
+    return bayes, tuned
 
 
 def ladder_laws(recording: Recording, *, key: Key) -> dict[str, LogLaws]:
@@ -130,19 +183,6 @@ def _mean_law(part: Recording, judged: Recording) -> LogLaws:
         return np.broadcast_to(np.log(mean), judged.log_q.shape)
 
 
-def _control(
-    recording: Recording, plan: Plan, num_draws: int, key: Key
-) -> Float[np.ndarray, "draw stream"]:
-    """Fit and judge the Bayes lens of networks with initial weights, in the same way."""
-    rows = []
-    for network in draw_initial(recording.network, num_draws, key=key):
-        part, judged = record_on(network, recording.evaluation, recording.belief).split()
-        lenses = fit_bayes_lenses(part, plan)
-        answers = (read_bayes_lens(judged, lens, place) for place, lens in enumerate(lenses))
-        rows.append([mean_kl(judged, one) for one in answers])
-    return np.array(rows).reshape(-1, len(recording.streams))
-
-
 def _describe(judged: Recording, plan: Plan, tuned_plan: Plan) -> str:
     """Say which questions lenses were fitted to and judged on."""
     num = f"{plan.fitting.rows.size:,} (Bayes) and {tuned_plan.fitting.rows.size:,} (tuned)"
@@ -150,45 +190,3 @@ def _describe(judged: Recording, plan: Plan, tuned_plan: Plan) -> str:
     if judged.is_exhaustive:
         return f"fitted to {num} questions and {judging}, which are all, weighted exactly"
     return f"fitted to {num} questions and {judging} of other sequences"
-
-
-def lenses_group(results: Sequence[Lenses]) -> xr.Dataset:
-    """Gather what lenses saw of some networks.
-
-    Args:
-        results: One for each seed, of networks of the same depth, beside the same rivals.
-
-    Returns:
-        The group ``/lenses``; without a control where any network has none.
-    """
-    first = results[0]
-    mean, by_position = (
-        np.stack([np.moveaxis(one.stack(name), 2, 0) for one in results], axis=1)
-        for name in ("mean", "by_position")
-    )
-    arrays: dict[str, object] = {
-        "kl": by_position[0],
-        "kl_to_output": by_position[1],
-        "rung_kl": np.moveaxis(by_position[2:], 0, 2),
-        "mean_kl": mean[0],
-        "mean_kl_low": np.stack([one.stack("low")[..., 0] for one in results]),
-        "mean_kl_high": np.stack([one.stack("high")[..., 0] for one in results]),
-        "mean_kl_to_output": mean[1],
-        "mean_rung_kl": np.moveaxis(mean[2:], 0, 2),
-        "nearest": np.stack([one.names("nearest") for one in results]),
-        "tied": np.stack([one.names("tied") for one in results]),
-        "penalty": np.stack([one.penalty for one in results]),
-        "constant_kl": np.array([one.constant_kl for one in results]),
-    }
-    if all(len(one.control_kl) for one in results):
-        arrays["control_kl"] = np.stack([one.control_kl for one in results])
-        arrays["rises"] = np.stack([_named(one, one.effects()) for one in results])
-        arrays["decodable"] = np.stack([_named(one, one.decodable()) for one in results])
-    coords = {"lens": LENSES, "stream": first.stream_names, "rung": first.rungs}
-    return make_dataset("/lenses", arrays, coords, {"fitting": first.fitting, "level": LEVEL})
-
-
-def _named(lenses: Lenses, effects: Sequence[Effect]) -> Bool[np.ndarray, " stream"]:
-    """Say of each place whether it is among some effects."""
-    found = {effect.where for effect in effects}
-    return np.array([name in found for name in lenses.stream_names])

@@ -1,6 +1,6 @@
 """Every change of the residual stream that is made: where, to what, along which directions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -8,22 +8,22 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp._types import Key
+from bayescmp.inspection.evidence_edits import Edits
 from bayescmp.inspection.intervention_cases import Cases
 from bayescmp.inspection.telling_directions import Directions
 from bayescmp.layers.directions import projection, random_projections, random_rotations
 from bayescmp.layers.interventions import StreamContext, StreamShifts, read_activations
 
-DIRECTIONS = ("entropy", "predictive")
-"""What the removed directions tell: the exact entropy, or the exact probabilities."""
+DIRECTIONS = ("entropy", "predictive", "key frame")
+"""What the removed directions tell: the exact entropy, the exact probabilities, or apart the keys
+of the block that reads the place next."""
 
 STEERED = (25, 50, 75, 100)
 """How far a belief is steered towards the donor's, in per cent of the way."""
 
-TURNS = 1
-"""Random directions in which each steering is repeated."""
-
-MEAN, DONOR, BELIEF = 0, 1, 2
-"""Displacements: to the mean everywhere; to the donor, or along its belief, where it is asked."""
+MEAN, DONOR, BELIEF, EDIT, STRANGER = range(5)
+"""Displacements: to the mean everywhere; to the donor, or along its belief, where it is asked; to
+the prompt with another token where that stands; to the first of the strangers, and so on."""
 
 Row = tuple[int, int, int, float]
 """Place, displacement, map and factor of one change."""
@@ -51,7 +51,10 @@ class Maps:
         """
         num_places, width, rank = directions.predictive.shape
         keys = jax.random.split(key, 3)
-        fitted = [projection(basis) for basis in (*directions.entropy, *directions.predictive)]
+        none = np.zeros((width, 1))
+        frame = [none if basis is None else basis for basis in directions.frame]
+        told = (*directions.entropy, *directions.predictive, *frame)
+        fitted = [projection(basis) for basis in told]
         maps = [
             np.eye(width)[None],
             np.stack(fitted),
@@ -62,12 +65,12 @@ class Maps:
         return Maps(np.concatenate(maps), num_places, num_controls)
 
     def fitted(self, direction: int, place: int) -> int:
-        """Return the map on what tells the entropy (0) or the probabilities (1) at a place."""
+        """Return the map on one of the fitted directions at a place."""
         return 1 + direction * self.num_places + place
 
     def random(self, kind: int) -> range:
         """Return the maps on random subspaces of either rank (0, 1), or rotations (2)."""
-        first = 1 + 2 * self.num_places + kind * self.num_controls
+        first = 1 + len(DIRECTIONS) * self.num_places + kind * self.num_controls
         return range(first, first + self.num_controls)
 
 
@@ -76,56 +79,83 @@ class Rows:
     """All changes; the first row changes nothing."""
 
     removals: tuple[Row, ...]
-    """For each direction and place: it, then random ones."""
+    """For each place: every direction, then single random ones, then random subspaces."""
     swaps: tuple[Row, ...]
     """For each place: the whole stream, what tells the probabilities, then random subspaces."""
+    strangers: tuple[Row, ...]
+    """For each place: the whole stream of each stranger."""
+    edits: tuple[Row, ...]
+    """For each place: the stream of the prompt with another token, where that stands."""
     steerings: tuple[Row, ...]
-    """For each place and share of the way: the belief's direction, then random ones."""
+    """For each place and share of the way: the belief's direction, then a random one."""
+    turns: tuple[Row, ...]
+    """For each place: all the way in further random directions."""
 
     @staticmethod
-    def of(maps: Maps) -> "Rows":
+    def of(maps: Maps, num_strangers: int) -> "Rows":
         """List the changes that go through given maps.
 
         Args:
             maps: The maps.
+            num_strangers: Further donors of each sequence.
 
         Returns:
             The rows.
         """
-        places = range(maps.num_places)
+        places, (turn, *turns) = range(maps.num_places), maps.random(2)
         return Rows(
             removals=tuple(
                 (place, MEAN, along, 1.0)
-                for direction in range(len(DIRECTIONS))
                 for place in places
-                for along in (maps.fitted(direction, place), *maps.random(direction))
+                for along in (
+                    *(maps.fitted(direction, place) for direction in range(len(DIRECTIONS))),
+                    *maps.random(0),
+                    *maps.random(1),
+                )
             ),
             swaps=tuple(
                 (place, DONOR, along, 1.0)
                 for place in places
                 for along in (0, maps.fitted(1, place), *maps.random(1))
             ),
+            strangers=tuple(
+                (place, STRANGER + one, 0, 1.0) for place in places for one in range(num_strangers)
+            ),
+            edits=tuple((place, EDIT, 0, 1.0) for place in places),
             steerings=tuple(
                 (place, BELIEF, along, share / 100)
                 for place in places
                 for share in STEERED
-                for along in (0, *maps.random(2)[:TURNS])
+                for along in (0, turn)
             ),
+            turns=tuple((place, BELIEF, along, 1.0) for place in places for along in turns),
         )
 
+    @property
+    def parts(self) -> tuple[tuple[Row, ...], ...]:
+        """All kinds of changes, in the order of the items."""
+        return (
+            self.removals, self.swaps, self.strangers, self.edits, self.steerings, self.turns
+        )  # fmt: skip
+
     def items(self) -> StreamShifts:
-        """Return all rows, one below the other, as columns."""
-        rows = [(0, MEAN, 0, 0.0), *self.removals, *self.swaps, *self.steerings]
+        """Return all rows, one below the other, as columns; the first one changes nothing."""
+        rows = [(0, MEAN, 0, 0.0), *(row for part in self.parts for row in part)]
         place, kind, along, factor = zip(*rows, strict=True)
         indices = jnp.array(place), jnp.array(kind), jnp.array(along)
         return StreamShifts(*indices, jnp.array(factor, jnp.float32))
 
+    def split(self, results: np.ndarray) -> list[np.ndarray]:
+        """Cut results, one for each of the items but the first, into those of each kind."""
+        return np.split(results, np.cumsum([len(part) for part in self.parts])[:-1])
 
-def displace(cases: Cases, directions: Directions, maps: Maps) -> StreamContext:
+
+def displace(cases: Cases, edits: Edits, directions: Directions, maps: Maps) -> StreamContext:
     """Return what is added to the streams to reach each target.
 
     Args:
         cases: Sequences with their donors.
+        edits: The prompts with another token.
         directions: What tells the exact answers.
         maps: Maps that displacements go through.
 
@@ -133,6 +163,7 @@ def displace(cases: Cases, directions: Directions, maps: Maps) -> StreamContext:
         All that the rows refer to.
     """
     streams = read_streams(cases)
+    edited = read_streams(replace(cases, inputs=edits.inputs))
     mean = jnp.tensordot(jnp.asarray(cases.weights, streams.dtype), streams, (0, 1))[:, None]
     at = jax.nn.one_hot(cases.asked_inputs, streams.shape[2], dtype=streams.dtype)[..., None]
     moves = _belief_moves(cases, directions)
@@ -140,6 +171,8 @@ def displace(cases: Cases, directions: Directions, maps: Maps) -> StreamContext:
         mean - streams,
         at * (streams[:, cases.donors] - streams),
         at * jnp.asarray(moves, streams.dtype)[:, :, None, :],
+        jnp.asarray(edits.at, streams.dtype)[..., None] * (edited - streams),
+        *(at * (streams[:, each] - streams) for each in cases.strangers),
     ]
     return StreamContext(jnp.stack(displacements), jnp.asarray(maps.all, streams.dtype))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bayescmp.inspection.probe_places import MOST_FEATURES, stack_streams
+from bayescmp.inspection.probe_places import MOST_FEATURES, stream_features
 from bayescmp.inspection.probe_results import ALL_PLACES, ProbeResult
 from bayescmp.inspection.probe_scores import Examples
 from bayescmp.inspection.recording import Recording
@@ -70,7 +70,7 @@ def _count_rows(recording: Recording, examples: Examples) -> int:
     Rows of sequences that begin alike are equal but for rounding, which a random combination of
     the features, cut off at six digits, does not see.
     """
-    rows = stack_streams(recording)[: examples.num_fitted]
+    rows = stream_features(recording).rows[: examples.num_fitted]
     mixed = rows @ np.random.default_rng(0).normal(size=rows.shape[1])
     size = float(np.abs(mixed).max(initial=0.0))
     return len(np.unique(np.round(mixed / size, 6))) if size > 0.0 else 1

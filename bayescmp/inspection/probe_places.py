@@ -1,6 +1,6 @@
 """Scores of every place of a residual stream, with the controls that depend on the place."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,77 +37,94 @@ class PlaceScores:
     num_features: int
 
 
-def find_places(recording: Recording) -> dict[str, slice]:
-    """Return which of the features that ``stack_streams`` puts side by side are whose.
+@dataclass(frozen=True)
+class Features:
+    """What is read from, with the features of each place side by side."""
+
+    rows: Float[np.ndarray, "row feature"]
+    """One row for each question that counts, in the network's own precision."""
+    places: Mapping[str, slice]
+    """Which of the features are whose."""
+
+
+def stream_features(recording: Recording) -> Features:
+    """Put all places of a residual stream side by side.
 
     Args:
         recording: A network on held-out sequences.
 
     Returns:
-        Features of each place, and all of them where they are not too many.
+        Features of each place, and of all of them where they are not too many.
     """
-    num, size = len(recording.stream_names), recording.streams.shape[-1]
-    places = {
-        name: slice(place * size, (place + 1) * size)
-        for place, name in enumerate(recording.stream_names)
-    }
-    return places | ({ALL_PLACES: slice(0, num * size)} if num * size <= MOST_FEATURES else {})
+    found = _join(recording, recording.stream_names, tuple(recording.streams))
+    num = found.rows.shape[1]
+    together = {ALL_PLACES: slice(0, num)} if num <= MOST_FEATURES else {}
+    return replace(found, places={**found.places, **together})
 
 
-def stack_streams(recording: Recording) -> Float[np.ndarray, "row feature"]:
-    """Put all places side by side, one row for each question that counts.
+def head_features(recording: Recording) -> Features:
+    """Put what all attention heads write side by side, each in a basis of its own.
 
     Args:
         recording: A network on held-out sequences.
 
     Returns:
-        Rows in the network's own precision.
+        Features of each head; no head where nothing attends.
     """
-    rows = recording.streams[:, recording.counts]
-    return np.moveaxis(rows, 0, 1).reshape(rows.shape[1], -1)
+    return _join(recording, recording.head_names, recording.heads)
 
 
-def score_streams(
-    recording: Recording, examples: Examples, places: Mapping[str, slice]
-) -> dict[str, Scores]:
+def _join(
+    recording: Recording,
+    names: Sequence[str],
+    parts: Sequence[Float[np.ndarray, "sequence position feature"]],
+) -> Features:
+    """Lay the rows of several places side by side."""
+    rows = [recording.rows(part) for part in parts]
+    if not rows:
+        return Features(np.zeros((len(recording.row_weights), 0), np.float32), {})
+    size = rows[0].shape[1]
+    places = {name: slice(i * size, (i + 1) * size) for i, name in enumerate(names)}
+    return Features(np.concatenate(rows, axis=1), places)
+
+
+def score_features(features: Features, examples: Examples) -> dict[str, Scores]:
     """Score every place of a network, without further controls.
 
     Args:
-        recording: A network on the sequences of the examples.
+        features: What is read from, on the rows of the examples.
         examples: Targets, and which rows are for what.
-        places: Features of each place.
 
     Returns:
         Scores by place.
     """
-    found = design(stack_streams(recording), examples)
-    return {name: score(found.take(part), examples) for name, part in places.items()}
+    if not features.places:
+        return {}
+    found = design(features.rows, examples)
+    return {name: score(found.take(part), examples) for name, part in features.places.items()}
 
 
 def score_places(
-    recording: Recording,
-    examples: Examples,
-    places: Mapping[str, slice],
-    rng: np.random.Generator,
+    features: Features, examples: Examples, rng: np.random.Generator
 ) -> dict[str, PlaceScores]:
     """Score every place of a network, with the controls that depend on the place.
 
     Args:
-        recording: A network on the sequences of the examples.
+        features: What is read from, on the rows of the examples.
         examples: Targets, and which rows are for what.
-        places: Features of each place.
         rng: Source of shuffled labels and random subspaces.
 
     Returns:
         Scores by place.
     """
-    features = stack_streams(recording)
+    if not features.places:
+        return {}
     drawn = shuffle_rows(examples.positions, examples.weights, rng)
     others = replace(examples, values=examples.values[drawn])
-    found, mixed = design(features, examples), design(features, others)
+    found, mixed = design(features.rows, examples), design(features.rows, others)
     return {
         name: _score_place(found.take(part), examples, score(mixed.take(part), others), rng)
-        for name, part in places.items()
+        for name, part in features.places.items()
     }
 
 

@@ -2,16 +2,13 @@
 
 import difflib
 import html
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
-from bayescmp.comparison.tally import BITS
 from bayescmp.inspection.effect import LEVEL, Effect, exceedance, select
-from bayescmp.inspection.probe_controls import INITIAL
+from bayescmp.inspection.probe_controlled import Controlled, in_bits
 
 ALL_PLACES = "all places"
 """Name of the read-out from all places of the residual stream side by side."""
@@ -23,50 +20,8 @@ MATERIAL = 0.1
 """An effect leaves unexplained at least ``exp(-0.1)`` times less, a tenth, than the control."""
 
 
-@dataclass(frozen=True, repr=False)
-class Controlled:
-    """A score that cannot be shown without its controls.
-
-    Example:
-        >>> from bayescmp.inspection.probe_results import Controlled
-        >>> draws = np.array([0.94, 0.95, 0.96])
-        >>> Controlled("R2", 0.999, 0.998, 1.0, draws, {"last input": 0.8})
-        R2 0.999 [0.998, 1] beside random initialisation 0.95 (0.94 to 0.96), last input 0.8
-    """
-
-    name: str
-    """What the score is: ``R2`` or ``KL in bit``."""
-    value: float
-    low: float
-    """Lower end of the interval over sequences; the value itself where all are listed."""
-    high: float
-    initial: Float[np.ndarray, " draw"]
-    """The same of networks that nobody trained."""
-    controls: Mapping[str, float]
-    """The same of every other control; NaN where it does not exist."""
-
-    def __str__(self) -> str:
-        """Write the score with its interval and all controls."""
-        ends = f"[{self.low:.4g}, {self.high:.4g}]"
-        drawn = f"{self.initial.mean():.4g} ({self.initial.min():.4g} to {self.initial.max():.4g})"
-        known = [f"{name} {x:.4g}" for name, x in self.controls.items() if not math.isnan(x)]
-        beside = ", ".join([f"{INITIAL} {drawn}", *known])
-        return f"{self.name} {self.value:.4g} {ends} beside {beside}"
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        """Write the score as a table with its controls, for notebooks."""
-        rows = {
-            f"{self.name} of the network": f"{self.value:.4g} [{self.low:.4g}, {self.high:.4g}]",
-            f"{INITIAL}, {self.initial.size} draws": f"{self.initial.mean():.4g} "
-            f"({self.initial.min():.4g} to {self.initial.max():.4g})",
-            **{name: f"{x:.4g}" for name, x in self.controls.items() if not math.isnan(x)},
-        }
-        cells = (
-            f"<tr><th>{html.escape(name)}</th><td>{text}</td></tr>" for name, text in rows.items()
-        )
-        return f"<table>{''.join(cells)}</table>"
+LEAST_CLARITY = 0.01
+"""A head that leaves a share of ``exp(-0.01)`` unexplained, or more, reads nothing."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,6 +39,8 @@ class ProbeResult:
     rank: int
     """Directions in which the features vary."""
     num_features: int
+    is_head: bool = False
+    """Whether it is read from what one attention head writes."""
 
     def __str__(self) -> str:
         """Write both scores with their controls."""
@@ -103,11 +60,15 @@ class ProbeResult:
     def p_value(self) -> float:
         """Return the chance of reading as much from one more network that nobody trained.
 
-        Judged on ``-log`` of the unexplained share, which is nearer to normal than the share.
+        Judged on ``c = -log`` of the unexplained share, which is nearer to normal than the share;
+        from single heads on ``log c``, since some untrained heads read much by chance.
         """
         shares = np.array([self.r_squared.value, *self.r_squared.initial])
         clarity = -np.log(np.maximum(1.0 - shares, RESOLUTION))
-        return exceedance(float(clarity[0]) - MATERIAL, clarity[1:])
+        clarity[0] -= MATERIAL
+        if self.is_head:
+            clarity = np.log(np.maximum(clarity, LEAST_CLARITY))
+        return exceedance(float(clarity[0]), clarity[1:])
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +76,9 @@ class Probes:
     """All read-outs from one network."""
 
     results: tuple[ProbeResult, ...]
-    """Target by target, place by place."""
+    """Read from the residual stream: target by target, place by place."""
+    heads: tuple[ProbeResult, ...]
+    """Read from what each attention head writes: target by target, head by head."""
     targets: Mapping[str, str]
     """Meaning of each target, by name."""
     num_columns: Mapping[str, int]
@@ -132,12 +95,17 @@ class Probes:
         """Names of the places, the last one all of them together where these are few enough."""
         return tuple(dict.fromkeys(result.place for result in self.results))
 
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Names of the attention heads, block by block; none where nothing attends."""
+        return tuple(dict.fromkeys(result.place for result in self.heads))
+
     def result(self, target: str, place: str) -> ProbeResult:
         """Look one read-out up.
 
         Args:
             target: Name of what is read.
-            place: Place of the residual stream.
+            place: Place of the residual stream, or attention head.
 
         Returns:
             Its scores and their controls.
@@ -146,13 +114,15 @@ class Probes:
             ValueError: If there is no such target or place; the nearest names are given.
         """
         check_name("target", target, tuple(self.targets))
-        check_name("place", place, self.places)
-        return next(r for r in self.results if (r.target, r.place) == (target, place))
+        check_name("place", place, (*self.places, *self.head_names))
+        every = (*self.results, *self.heads)
+        return next(r for r in every if (r.target, r.place) == (target, place))
 
     def effects(self, level: float = LEVEL) -> tuple[Effect, ...]:
-        """Return the places where more is read than from networks that nobody trained.
+        """Return the heads and places where more is read than in networks that nobody trained.
 
-        Every target at every place but the last, which is all of them, is one of the tests.
+        Every target from every head, and at every place but the last, which is all of them, is
+        one of the tests.
 
         Args:
             level: Chance that any is named where training did nothing.
@@ -160,7 +130,8 @@ class Probes:
         Returns:
             Effects on the share explained, the clearest first.
         """
-        tested = [result for result in self.results if result.place != ALL_PLACES]
+        places = (result for result in self.results if result.place != ALL_PLACES)
+        tested = (*places, *self.heads)
         return select([_effect(result) for result in tested], level)
 
     def first_effects(self, level: float = LEVEL) -> dict[str, Effect]:
@@ -207,25 +178,6 @@ class Probes:
         best = "".join(self.best(target)._repr_html_() for target in self.targets)
         notes = "".join(f"<p>{html.escape(note)}</p>" for note in (self.judged, *self.notes))
         return f"{best}{notes}"
-
-
-def in_bits(score: Controlled) -> Controlled:
-    """Convert a divergence from nats to bits.
-
-    Args:
-        score: Divergence in nats.
-
-    Returns:
-        The same in bits.
-    """
-    return Controlled(
-        "KL in bit",
-        score.value * BITS,
-        score.low * BITS,
-        score.high * BITS,
-        score.initial * BITS,
-        {name: x * BITS for name, x in score.controls.items()},
-    )
 
 
 def check_name(argument: str, name: str, known: Sequence[str]) -> None:

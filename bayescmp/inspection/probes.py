@@ -1,19 +1,16 @@
 """Probes: affine read-outs of the exact belief from every place, always beside their controls."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import jax
 import numpy as np
-import xarray as xr
 
 from bayescmp._types import Key
-from bayescmp.comparison.tally import BITS
-from bayescmp.inspection.initial import draw_initial
+from bayescmp.inspection.probe_controlled import Controlled
 from bayescmp.inspection.probe_controls import (
     CONSTANT,
     CONTROLS,
-    INITIAL,
     LAST_INPUTS,
     NEXT_OUTCOME,
     SHUFFLED,
@@ -28,26 +25,18 @@ from bayescmp.inspection.probe_limits import find_limits, say_how_judged
 from bayescmp.inspection.probe_places import (
     PlaceScores,
     Scores,
-    find_places,
+    head_features,
     score_places,
-    score_streams,
+    stream_features,
 )
-from bayescmp.inspection.probe_results import ALL_PLACES, Controlled, ProbeResult, Probes
+from bayescmp.inspection.probe_results import ProbeResult, Probes
 from bayescmp.inspection.probe_scores import Examples, Score, arrange, design, score
-from bayescmp.inspection.recording import Recording, record_on
-from bayescmp.layers.decoding import FLOOR
+from bayescmp.inspection.probe_tables import probes_group as probes_group
+from bayescmp.inspection.probe_untrained import NUM_INITIAL, Untrained, score_untrained
+from bayescmp.inspection.recording import Recording
+from bayescmp.inspection.subset import take_for_heads
 from bayescmp.networks.network import AbstractTracedNetwork
 from bayescmp.predictors.predictor import AbstractPredictor
-from bayescmp.results.tree import make_dataset
-
-NUM_INITIAL = 5
-"""Networks of the same shape that nobody trained."""
-
-LEAST_INITIAL = 3
-"""Fewer say nothing about their spread."""
-
-Table = Callable[[Sequence[object]], np.ndarray]
-"""Lays out one entry for each seed, target and place."""
 
 
 def fit_probes(
@@ -57,8 +46,11 @@ def fit_probes(
     num_initial: int = NUM_INITIAL,
     initial_networks: Sequence[AbstractTracedNetwork] | None = None,
     rungs: Sequence[AbstractPredictor] | None = None,
+    untrained: Untrained | None = None,
 ) -> Probes:
     """Read the exact belief, and what follows from it, from every place of a residual stream.
+
+    The same is read from what each attention head writes into it, by itself.
 
     Each read-out is affine, ``y = b + B^T x`` fitted by ridge regression. It is scored by the
     share of variance that it explains, summed over columns, and, where columns are laws, by the
@@ -73,9 +65,11 @@ def fit_probes(
         initial_networks: Such networks, in place of drawn ones.
         rungs: Rival explanations, one of which becomes the control with a wrong prior; by
             default add-one counts, or windows where outcomes are not shown.
+        untrained: What :func:`score_untrained` found for networks of this shape on these
+            sequences, where it is known already.
 
     Returns:
-        Scores of every target from every place, beside their controls.
+        Scores of every target from every place and head, beside their controls.
 
     Raises:
         ValueError: If fewer than eight sequences were drawn, or there are fewer than three
@@ -92,22 +86,20 @@ def fit_probes(
          ['constant', 'last 2 inputs', 'last 3 inputs', 'last input', 'next-outcome law',
           'random subspace', 'shuffled labels', 'wrong prior'])
     """
-    drawn_key, rung_key, rng_key = jax.random.split(key, 3)
+    _, rung_key, rng_key = jax.random.split(key, 3)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(rng_key)))
-    examples, places = arrange(recording), find_places(recording)
-    networks = _initial(recording, initial_networks, num_initial, drawn_key)
-    others = (_record_initial(recording, network) for network in networks)
-    initial = [score_streams(other, examples, places) for other in others]
+    if untrained is None:
+        untrained = score_untrained(
+            recording, key=key, num_initial=num_initial, initial_networks=initial_networks
+        )
     rungs = default_rungs(recording, key=rung_key) if rungs is None else rungs
+    examples, few = arrange(recording), take_for_heads(recording)
     name, fixed = _score_fixed(recording, examples, rungs)
-    own = score_places(recording, examples, places, rng)
-    results = tuple(
-        _gather(examples, index, place, own[place], [draw[place][index] for draw in initial], fixed)
-        for index in range(len(examples.targets))
-        for place in places
-    )
+    streams = score_places(stream_features(recording), examples, rng)
+    results = _gather_all(examples, streams, untrained.streams, fixed)
     return Probes(
         results,
+        _probe_heads(few, rungs, untrained, rng) if few.heads else (),
         {target.name: target.meaning for target in examples.targets},
         {target.name: target.num_columns for target in examples.targets},
         name,
@@ -116,106 +108,18 @@ def fit_probes(
     )
 
 
-def probes_group(results: Sequence[Probes]) -> xr.Dataset:
-    """Gather the probes of several networks of one shape, one for each seed.
-
-    Args:
-        results: Probes of each network, with the same targets and places.
-
-    Returns:
-        The group ``/probes``, divergences in bits.
-
-    Raises:
-        ValueError: If there is none, or they differ in targets, places or draws.
-    """
-    shapes = {(tuple(p.targets), p.places, p.results[0].r_squared.initial.size) for p in results}
-    if len(shapes) != 1:
-        raise ValueError(
-            "results: expected probes of the same targets, places and draws, got "
-            f"{len(shapes)} kinds of them"
-        )
-    ((targets, places, _),) = shapes
-    shape = (len(results), len(targets), len(places))
-
-    def table(values: Sequence[object]) -> np.ndarray:
-        array = np.array(values, np.float64)
-        return array.reshape(*shape, *array.shape[1:])
-
-    every = [result for probes in results for result in probes.results]
-    arrays: dict[str, object] = {
-        "penalty": table([r.penalty for r in every]),
-        "rank": table([r.rank for r in every]).astype(int)[:, 0],
-        "p_value": table([np.nan if r.place == ALL_PLACES else r.p_value() for r in every]),
-        "meaning": np.array([results[0].targets[name] for name in targets]),
-        "num_columns": np.array([results[0].num_columns[name] for name in targets]),
-        "num_features": np.array([results[0].result(targets[0], p).num_features for p in places]),
-    }
-    arrays |= _score_tables("r_squared", [r.r_squared for r in every], 1.0, table)
-    arrays |= _score_tables("kl", [r.kl for r in every], BITS, table)
-    coords = {"probe_target": targets, "probe_place": places, "probe_control": CONTROLS}
-    attrs = {
-        "judged": results[0].judged,
-        "wrong_prior": results[0].wrong_prior,
-        "floor": FLOOR,
-        "notes": sorted({note for probes in results for note in probes.notes}),
-    }
-    return make_dataset("/probes", arrays, coords, attrs)
-
-
-def _score_tables(
-    name: str, scores: Sequence[Controlled | None], scale: float, table: Table
-) -> dict[str, np.ndarray]:
-    """Lay one kind of score and its controls out, NaN where there is none."""
-    like = next((one for one in scores if one is not None), None)
-    if like is None:
-        return {}
-    none = Controlled(
-        like.name, np.nan, np.nan, np.nan, np.full(like.initial.size, np.nan), like.controls
-    )
-    none = replace(none, controls=dict.fromkeys(like.controls, np.nan))
-    given = [none if one is None else one for one in scores]
-    means = [{INITIAL: float(one.initial.mean()), **one.controls} for one in given]
-    controls = table([[mean[control] for control in CONTROLS] for mean in means])
-    initial = table([one.initial for one in given])
-    return {
-        name: scale * table([one.value for one in given]),
-        f"{name}_low": scale * table([one.low for one in given]),
-        f"{name}_high": scale * table([one.high for one in given]),
-        f"control_{name}": scale * np.moveaxis(controls, 2, 3),
-        f"initial_{name}": scale * np.moveaxis(initial, 2, 3),
-    }
-
-
-def _initial(
-    recording: Recording,
-    given: Sequence[AbstractTracedNetwork] | None,
-    num: int,
-    key: Key,
-) -> Sequence[AbstractTracedNetwork]:
-    """Return networks that nobody trained."""
-    asked = num if given is None else len(given)
-    if asked < LEAST_INITIAL:
-        argument = "num_initial" if given is None else "initial_networks"
-        raise ValueError(f"{argument}: expected at least {LEAST_INITIAL}, got {asked}")
-    networks = draw_initial(recording.network, num, key=key) if given is None else given
-    if not networks:
-        raise ValueError(
-            f"initial_networks: expected at least {LEAST_INITIAL}, since "
-            f"{type(recording.network).__name__} does not know its own configuration and none "
-            "can be drawn, got none"
-        )
-    return networks
-
-
-def _record_initial(recording: Recording, network: AbstractTracedNetwork) -> Recording:
-    """Record a network that nobody trained on the same sequences."""
-    other = record_on(network, recording.evaluation, recording.belief)
-    if other.streams.shape != recording.streams.shape:
-        raise ValueError(
-            f"initial_networks: expected residual streams of shape {recording.streams.shape}, "
-            f"got {other.streams.shape}"
-        )
-    return other
+def _probe_heads(
+    few: Recording,
+    rungs: Sequence[AbstractPredictor],
+    untrained: Untrained,
+    rng: np.random.Generator,
+) -> tuple[ProbeResult, ...]:
+    """Read the same from what each head writes."""
+    examples = arrange(few)
+    _, fixed = _score_fixed(few, examples, rungs)
+    heads = score_places(head_features(few), examples, rng)
+    found = _gather_all(examples, heads, untrained.heads, fixed)
+    return tuple(replace(result, is_head=True) for result in found)
 
 
 def _score_fixed(
@@ -230,6 +134,20 @@ def _score_fixed(
         features[WRONG_PRIOR] = other[1]
     scores = {name: score(design(rows, examples), examples) for name, rows in features.items()}
     return "" if other is None else other[0], scores
+
+
+def _gather_all(
+    examples: Examples,
+    own: Mapping[str, PlaceScores],
+    untrained: Sequence[Mapping[str, Scores]],
+    fixed: Mapping[str, Scores],
+) -> tuple[ProbeResult, ...]:
+    """Put the scores of every target at every place beside their controls."""
+    return tuple(
+        _gather(examples, index, place, found, [draw[place][index] for draw in untrained], fixed)
+        for index in range(len(examples.targets))
+        for place, found in own.items()
+    )
 
 
 def _gather(

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from bayescmp.inspection.recording import Recording
+from bayescmp.layers.head_writes import output_matrices
 from bayescmp.layers.key_frame import key_columns
+from bayescmp.layers.keys import project_keys
 from bayescmp.layers.lens import attention_entropy
 from bayescmp.layers.streams import all_streams
 from bayescmp.networks.network import AbstractTracedNetwork
 from bayescmp.networks.parts.attention import Attention
-from bayescmp.networks.parts.norms import normalise
-from bayescmp.networks.parts.stack import pick_block
 from bayescmp.networks.residual import AbstractResidualNetwork
 from bayescmp.records import LayerTrace
 
@@ -149,10 +149,9 @@ def _written(
     """Return what each head adds; before the output matrix where that is not known."""
     times = pattern.shape[1] // values.shape[1]
     mixed = pattern @ jnp.repeat(values, times, axis=1)
-    mixer = _attention(network)
-    if mixer is None:
+    out = output_matrices(network)
+    if out is None:
         return mixed
-    out = mixer.out.reshape(mixer.out.shape[0], mixer.num_heads, -1, mixer.out.shape[-1])
     loops = mixed.shape[0] // out.shape[0]
     return jnp.einsum("lhpf,lhfm->lhpm", mixed, jnp.tile(out, (loops, 1, 1, 1)))
 
@@ -173,22 +172,7 @@ def _keys(
         return jnp.asarray(trace.keys)
     num = network.config.num_layers
     streams = enumerate(trace.resid_pre)
-    return jnp.stack([_project(network, layer % num, stream) for layer, stream in streams])
-
-
-def _project(network: AbstractResidualNetwork, number: int, stream: Array) -> Array:
-    """Return the keys that a block makes of a stream."""
-    block = pick_block(network.blocks, number)
-    if not isinstance(block.mixer, Attention):
-        raise TypeError(f"network: expected attention in block {number + 1}, got none")
-    before = normalise(block.mixer_norm, stream) if block.norm_place == "pre" else stream
-    return block.mixer.project(before)[1]
-
-
-@eqx.filter_jit
-def _embedding_keys(network: AbstractResidualNetwork) -> Float[Array, "source_head token size"]:
-    """Return the first block's keys of the embedding alone."""
-    return _project(network, 0, network.embedding)
+    return jnp.stack([project_keys(network, layer % num, stream) for layer, stream in streams])
 
 
 def _sum_by_token(keys: Array, tokens: Array, weight: Array, num_tokens: int) -> Array:
@@ -254,6 +238,8 @@ def _with_tokens(
     if isinstance(network, AbstractResidualNetwork):
         embeddings = np.asarray(network.embedding, np.float64)[is_read]
         if _attention(network) is not None and network.entry is None:
-            keys[0] = np.asarray(_embedding_keys(network), np.float64)[:, is_read]
+            keys[0] = np.asarray(project_keys(network, 0, network.embedding), np.float64)[
+                :, is_read
+            ]
     times = reading.written.shape[1] // keys.shape[1]
     return replace(reading, token_keys=np.repeat(keys, times, axis=1), embeddings=embeddings)

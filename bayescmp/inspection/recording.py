@@ -1,5 +1,6 @@
 """What a network computes on held-out sequences, beside the exact answers: kept for instruments."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,10 +15,11 @@ from bayescmp._types import Key
 from bayescmp.all_sequences import is_little_work, list_sequences
 from bayescmp.comparison.evaluation import Evaluation, answer_exactly, draw_evaluation
 from bayescmp.comparison.tally import LogLaws
+from bayescmp.inspection.beliefs import ask_beliefs
+from bayescmp.layers.head_writes import Written, head_names, head_writes
 from bayescmp.layers.streams import all_streams, stream_names
 from bayescmp.networks.network import AbstractTracedNetwork, NetworkLike
 from bayescmp.oracle import AbstractOracle
-from bayescmp.records import Batch
 
 NUM_RECORDED = 2_048
 """Sequences that are drawn where they are not all recorded."""
@@ -53,6 +55,8 @@ class Recording:
     """The network's log probabilities, in nats, in 64 bits."""
     streams: Float[np.ndarray, "stream sequence position feature"]
     """Residual stream at every place, in the network's own precision."""
+    writes: Float[np.ndarray, "layer head sequence position component"] | None = None
+    """What each head adds to the stream, in a basis of its own; None where nothing attends."""
 
     @property
     def oracle(self) -> AbstractOracle:
@@ -68,6 +72,16 @@ class Recording:
     def stream_names(self) -> tuple[str, ...]:
         """Names of the places in the residual stream."""
         return stream_names(self.streams.shape[0] // 2)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Names of the attention heads, block by block; none where nothing attends."""
+        return () if self.writes is None else head_names(*self.writes.shape[:2])
+
+    @property
+    def heads(self) -> Sequence[Float[np.ndarray, "sequence position component"]]:
+        """What each head adds to the stream, in the order of ``head_names``."""
+        return () if self.writes is None else tuple(head for block in self.writes for head in block)
 
     @cached_property
     def sequence_weights(self) -> Float[np.ndarray, " sequence"]:
@@ -143,6 +157,7 @@ class Recording:
             belief=belief,
             log_q=self.log_q[part],
             streams=self.streams[:, part],
+            writes=None if self.writes is None else self.writes[:, :, part],
         )
 
 
@@ -209,20 +224,24 @@ def record_on(
     inputs = evaluation.batch.inputs
     cuts = [slice(start, start + CHUNK) for start in range(0, inputs.shape[0], CHUNK)]
     parts = [jax.device_get(_trace(network, inputs[cut], positions)) for cut in cuts]
-    streams = np.concatenate([stream for stream, _ in parts], axis=1)
-    logits = np.concatenate([logits for _, logits in parts]).astype(np.float64)
+    streams = np.concatenate([stream for stream, _, _ in parts], axis=1)
+    writes = [write for _, write, _ in parts if write is not None]
+    logits = np.concatenate([logits for *_, logits in parts]).astype(np.float64)
     _check_finite(streams, logits, evaluation.supervised)
     log_q = scipy.special.log_softmax(logits, axis=-1)
-    known = _belief(evaluation) if belief is None else belief
-    return Recording(network, evaluation, known, log_q, streams)
+    known = ask_beliefs(evaluation) if belief is None else belief
+    heads = np.concatenate(writes, axis=2) if writes else None
+    return Recording(network, evaluation, known, log_q, streams, heads)
 
 
 @eqx.filter_jit
+@jax.default_matmul_precision("highest")
 def _trace(
     network: AbstractTracedNetwork, inputs: Array, positions: Array
-) -> tuple[Float[Array, "stream sequence position feature"], Array]:
+) -> tuple[Float[Array, "stream sequence position feature"], Written | None, Array]:
     trace = network.trace_layers(inputs)
-    return all_streams(trace)[..., positions, :], trace.logits[:, positions]
+    writes = head_writes(network, trace, positions)
+    return all_streams(trace)[..., positions, :], writes, trace.logits[:, positions]
 
 
 def _check_finite(streams: np.ndarray, logits: np.ndarray, counts: np.ndarray) -> None:
@@ -237,31 +256,9 @@ def _check_finite(streams: np.ndarray, logits: np.ndarray, counts: np.ndarray) -
         )
 
 
-def _belief(evaluation: Evaluation) -> dict[str, Float[np.ndarray, "sequence position value"]]:
-    """Ask the oracle for its belief about each latent site, in 64 bits."""
-    with jax.enable_x64(True):
-        ask = _beliefs_compiled if evaluation.oracle.certificate.jittable else _beliefs
-        beliefs = ask(evaluation.oracle, _widen(evaluation.batch))
-        flat = {site: np.asarray(values, np.float64) for site, values in beliefs.items()}
-    return {site: values.reshape(*values.shape[:2], -1) for site, values in flat.items()}
-
-
-def _beliefs(oracle: AbstractOracle, batch: Batch) -> dict[str, Array]:
-    return oracle(batch).belief
-
-
-_beliefs_compiled = eqx.filter_jit(_beliefs)
-
-
-def _widen(batch: Batch) -> Batch:
-    def widen(leaf: Array) -> Array:
-        return leaf.astype(jnp.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
-
-    return jax.tree.map(widen, batch)
-
-
 def _num_entries(network: AbstractTracedNetwork, evaluation: Evaluation) -> int:
-    """Return how many numbers the residual streams of all sequences hold."""
+    """Return how many numbers residual streams and heads of all sequences hold."""
     positions = jnp.asarray(evaluation.model.asked_positions)
     inputs = evaluation.batch.inputs
-    return eqx.filter_eval_shape(_trace, network, inputs, positions)[0].size
+    shapes = eqx.filter_eval_shape(_trace, network, inputs, positions)[:2]
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

@@ -19,6 +19,24 @@ MOST_ROWS = 2**13
 """Questions that are looked at, where that is no fewer sequences than the above."""
 
 
+MOST_FOR_HEADS = 512
+"""Drawn sequences that single heads are looked at on: their writes have few components."""
+
+
+def take_for_heads(recording: Recording) -> Recording:
+    """Keep as many sequences as single heads need.
+
+    Args:
+        recording: Recording of any size.
+
+    Returns:
+        The first of drawn sequences; all where every one is listed.
+    """
+    if recording.is_exhaustive:
+        return recording
+    return recording.cut(slice(0, MOST_FOR_HEADS))
+
+
 def take_subset(recording: Recording, *, key: Key) -> Recording:
     """Keep as many sequences as directions and variances need.
 
@@ -66,4 +84,5 @@ def _pick(recording: Recording, chosen: Int[np.ndarray, " sequence"]) -> Recordi
         belief={site: values[chosen] for site, values in recording.belief.items()},
         log_q=recording.log_q[chosen],
         streams=recording.streams[:, chosen],
+        writes=None if recording.writes is None else recording.writes[:, :, chosen],
     )

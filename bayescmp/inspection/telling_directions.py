@@ -6,6 +6,8 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
+from bayescmp._types import Key
+from bayescmp.inspection.frame_directions import fit_frame
 from bayescmp.inspection.recording import Recording
 from bayescmp.layers.directions import leading_directions
 from bayescmp.layers.moments import gather_moments
@@ -25,10 +27,12 @@ class Directions:
     """The directions that tell the exact probabilities."""
     encoder: Float[np.ndarray, "stream outcome feature"]
     """How the stream moves with the exact probabilities."""
+    frame: tuple[Float[np.ndarray, "feature rank"] | None, ...]
+    """The directions along which the next block's keys differ; None where none reads the place."""
 
 
-def fit_directions(recording: Recording) -> Directions:
-    """Fit directions of the residual stream to the exact answers, at each place.
+def fit_directions(recording: Recording, *, key: Key) -> Directions:
+    """Fit directions of the residual stream to the exact answers, and to keys, at each place.
 
     ``entropy`` and ``predictive`` are the leading left singular vectors of the ridge
     regressions from the stream to the exact entropy and to the exact probabilities;
@@ -36,6 +40,7 @@ def fit_directions(recording: Recording) -> Directions:
 
     Args:
         recording: Sequences to fit to.
+        key: Typed key of the sequences for keys.
 
     Returns:
         The directions.
@@ -51,7 +56,9 @@ def fit_directions(recording: Recording) -> Directions:
         found[0].append(leading_directions(_ridge(x, entropy, weights), 1))
         found[1].append(leading_directions(_ridge(x, p, weights), rank))
         found[2].append(_ridge(p, x, weights))
-    return Directions(*(np.stack(each) for each in found))
+    frame = fit_frame(recording, rank, key=key)
+    entropy_axis, predictive, encoder = (np.stack(each) for each in found)
+    return Directions(entropy_axis, predictive, encoder, frame)
 
 
 def _ridge(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -10,13 +10,6 @@ from jaxtyping import Array, Float
 class Interval:
     """Confidence interval of a mean; NumPy floats, or arrays for several entries.
 
-    Attributes:
-        mean: Average of the values, in their unit.
-        low: Lower end, in the unit of the values.
-        high: Upper end, in the unit of the values.
-        level: Probability that such an interval covers the mean of normal values.
-        num: Number of independent values, seeds as a rule.
-
     Example:
         >>> interval = mean_interval(np.array([0.3]))  # one run says nothing about the next
         >>> float(interval.mean), float(interval.low), float(interval.high)
@@ -24,10 +17,15 @@ class Interval:
     """
 
     mean: np.float64 | Float[np.ndarray, "*entry"]
+    """Average of the values, in their unit."""
     low: np.float64 | Float[np.ndarray, "*entry"]
+    """Lower end, in the unit of the values."""
     high: np.float64 | Float[np.ndarray, "*entry"]
+    """Upper end, in the unit of the values."""
     level: float
+    """Probability that such an interval covers the mean of normal values."""
     num: int
+    """Number of independent values, seeds as a rule."""
 
 
 def mean_interval(

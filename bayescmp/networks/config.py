@@ -100,6 +100,25 @@ class AbstractResidualConfig(AbstractNetworkConfig):
         """What the embedding tells of positions."""
         return "none"
 
+    @property
+    def knows_places(self) -> bool:
+        """Whether answers depend on where inputs stand, apart from their order."""
+        return False
+
+    def num_learned_positions(self, shape: TaskShape) -> int:
+        """Count the places of which learned positions have a row.
+
+        Args:
+            shape: What the model fixes.
+
+        Returns:
+            As many as a sequence has inputs.
+
+        Raises:
+            ValueError: If fewer are asked for.
+        """
+        return shape.max_length
+
     @abc.abstractmethod
     def make_mixer(self, *, key: Key) -> AbstractMixer | None:
         """Draw the weights of one block's mixer.

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, PyTree
 
 from bayescmp._types import Inputs
 from bayescmp.generative import AbstractGenerativeModel
+from bayescmp.networks.parts.positions import Places
 from bayescmp.records import LayerTrace
 
 Positions = Int[np.ndarray, " position"] | Int[Array, " position"]
@@ -33,7 +34,7 @@ class AbstractTracedNetwork(AbstractNetwork):
 
     @abc.abstractmethod
     def logits_at(
-        self, inputs: Inputs, positions: Positions
+        self, inputs: Inputs, positions: Positions, *, places: Places | None = None
     ) -> Float[Array, "*sequence position outcome"]:
         """Return logits at some input positions, at no more cost than these need."""
 
@@ -54,6 +55,8 @@ def logits_at(
     network: NetworkLike,
     inputs: Inputs,
     positions: Positions,
+    *,
+    places: Places | None = None,
 ) -> Float[Array, "sequence position outcome"]:
     """Ask a network about a batch of sequences.
 
@@ -61,12 +64,21 @@ def logits_at(
         network: One of our networks, or a callable for one sequence.
         inputs: Inputs of each sequence.
         positions: Input positions whose logits are wanted.
+        places: Where inputs stand, for one of our networks that has positions; one after the
+            other by default.
 
     Returns:
         Logits there.
+
+    Raises:
+        ValueError: If places are given to a network that does not know them.
     """
     if isinstance(network, AbstractTracedNetwork):
-        return network.logits_at(inputs, positions)
+        return network.logits_at(inputs, positions, places=places)
+    if places is not None:
+        raise ValueError(
+            f"places: expected None for {type(network).__name__}, which knows none, got some"
+        )
     answer = network if isinstance(network, AbstractNetwork) else jax.vmap(network)
     return answer(inputs)[:, positions]
 

@@ -14,7 +14,7 @@ from bayescmp.networks.parts.changes import StreamChange, change_stream
 from bayescmp.networks.parts.dense import dense
 from bayescmp.networks.parts.embedding import embed_inputs
 from bayescmp.networks.parts.norms import Norm, make_norm, normalise
-from bayescmp.networks.parts.positions import sinusoids
+from bayescmp.networks.parts.positions import Places, count_places, pick_rows, sinusoids
 from bayescmp.networks.parts.stack import make_stack, pick_block
 from bayescmp.networks.parts.windows import FullWindow
 from bayescmp.networks.shape import TaskShape
@@ -64,8 +64,8 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
         self.embedding = 0.5 * jax.random.normal(keys[0], (shape.input_size, width))
         self.position_embedding = None
         if config.embedded_positions == "learned":
-            places = (shape.max_length, width)
-            self.position_embedding = 0.5 * jax.random.normal(keys[1], places)
+            rows = (config.num_learned_positions(shape), width)
+            self.position_embedding = 0.5 * jax.random.normal(keys[1], rows)
         self.entry = config.make_entry(shape, key=keys[4])
         self.blocks = make_stack(config, key=keys[2])
         self.final_norm = make_norm(config.norm if config.norm_place == "pre" else "none", width)
@@ -81,25 +81,35 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
         return Interventions.identity(self.config.depth, self.config.heads_per_layer)
 
     def __call__(
-        self, inputs: Inputs, interventions: Interventions | None = None
+        self,
+        inputs: Inputs,
+        interventions: Interventions | None = None,
+        *,
+        places: Places | None = None,
     ) -> Float[Array, "*sequence input_position outcome"]:
         """Return logits at every input position of one sequence.
 
         Args:
             inputs: Tokens or vectors of one sequence; leading axes are sequences.
             interventions: What is done to the network's parts and stream; nothing by default.
+            places: Where inputs stand for the network's positions, from zero on; one after
+                the other by default. With a place that has no learned row, answers are NaN.
 
         Returns:
             Unnormalised log probabilities.
 
         Raises:
-            ValueError: If the sequence is longer than learned positions reach, or the
-                interventions are those of another shape of network.
+            ValueError: If the sequence is longer than learned positions reach, interventions are
+                those of another shape of network, or there are places and no positions.
         """
-        return self.trace_layers(inputs, interventions).logits
+        return self.trace_layers(inputs, interventions, places=places).logits
 
     def trace_layers(
-        self, inputs: Inputs, interventions: Interventions | None = None
+        self,
+        inputs: Inputs,
+        interventions: Interventions | None = None,
+        *,
+        places: Places | None = None,
     ) -> LayerTrace:
         """Return everything that the network computes on one sequence.
 
@@ -108,25 +118,25 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
         Args:
             inputs: Tokens or vectors of one sequence.
             interventions: What is done to the network's parts and stream; nothing by default.
+            places: Where inputs stand, as for a plain call.
 
         Returns:
             The trace; a loop's passes are layers of their own.
 
         Raises:
-            ValueError: If the sequence is longer than learned positions reach, or the
-                interventions are those of another shape of network.
+            ValueError: As a plain call does.
         """
-        embedded, results = self.embed(inputs), []
+        embedded, results = self.embed(inputs, places=places), []
         entry, changes = self._changes(interventions, embedded)
         stream = change_stream(entry, embedded)
         for layer, change in enumerate(changes):
             block = pick_block(self.blocks, layer % self.config.num_layers)
-            results.append(block(stream, change))
+            results.append(block(stream, change, places))
             stream = results[-1].resid_post
         return _gather(results, self.read_out(stream))
 
     def logits_at(
-        self, inputs: Inputs, positions: Positions
+        self, inputs: Inputs, positions: Positions, *, places: Places | None = None
     ) -> Float[Array, "*sequence position outcome"]:
         """Return logits at some input positions of one sequence.
 
@@ -135,21 +145,22 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
         Args:
             inputs: Tokens or vectors of one sequence; leading axes are sequences.
             positions: Input positions whose logits are wanted.
+            places: Where inputs stand, as for a plain call.
 
         Returns:
             Unnormalised log probabilities there.
 
         Raises:
-            ValueError: If the sequence is longer than learned positions reach.
+            ValueError: As a plain call does.
         """
-        stream = self.embed(inputs)
+        stream = self.embed(inputs, places=places)
         _, changes = self._changes(None, stream)
         for layer in range(self.config.depth - 1):
             stream = pick_block(self.blocks, layer % self.config.num_layers)(
-                stream, changes[layer]
+                stream, changes[layer], places
             ).resid_post
         last = pick_block(self.blocks, self.config.num_layers - 1)
-        _, middle = last.mix(stream, changes[-1])
+        _, middle = last.mix(stream, changes[-1], places)
         _, after = last.transform(middle[..., positions, :], changes[-1])
         return self.read_out(after)
 
@@ -192,32 +203,34 @@ class AbstractResidualNetwork(AbstractTracedNetwork):
         outputs = dense(normalise(self.final_norm, stream), weight)
         return outputs if self.unembedding_bias is None else outputs + self.unembedding_bias
 
-    def embed(self, inputs: Inputs) -> Float[Array, "*sequence input_position stream_feature"]:
+    def embed(
+        self, inputs: Inputs, *, places: Places | None = None
+    ) -> Float[Array, "*sequence input_position stream_feature"]:
         """Return the residual stream that enters the first block.
 
         Args:
             inputs: Tokens or vectors of one sequence.
+            places: Where inputs stand, as for a plain call.
 
         Returns:
             The stream.
 
         Raises:
-            ValueError: If vectors have another size than the network's, or the sequence is
-                longer than learned positions reach.
+            ValueError: If vectors have another size, the sequence is longer than learned
+                positions reach, or there are places and no positions.
         """
+        if places is not None and not self.config.knows_places:
+            kind = type(self.config).__name__
+            raise ValueError(f"places: expected None for {kind} without positions, got some")
         stream = embed_inputs(self.embedding, inputs)
         stream = stream if self.entry is None else self.entry(stream)
         length, size = stream.shape[-2:]
-        if self.config.embedded_positions == "sinusoidal":
-            return stream + sinusoids(length, size).astype(stream.dtype)
-        if self.position_embedding is None:
+        if self.position_embedding is not None:
+            return stream + pick_rows(self.position_embedding, length, places)
+        if self.config.embedded_positions != "sinusoidal":
             return stream
-        if length > self.shape.max_length:
-            raise ValueError(
-                f"inputs: expected at most {self.shape.max_length} positions, which is as far as "
-                f"the learned positions reach, got {length}; use positions='rotary' or 'none'"
-            )
-        return stream + self.position_embedding[:length]
+        where = count_places(length) if places is None else places
+        return stream + sinusoids(where, size).astype(stream.dtype)
 
 
 def _gather(results: list[BlockResult], logits: Float[Array, "*rows outcome"]) -> LayerTrace:

@@ -39,6 +39,9 @@ class TransformerConfig(AbstractResidualConfig):
     hide_start: bool = False
     """Whether the first input is seen by itself alone, as by a network from elsewhere that
     knows no start token."""
+    num_positions: int | None = None
+    """Rows of learned positions, where more are wanted than a sequence has inputs: training
+    on random places, or answers at other lengths; None for as many."""
 
     def __post_init__(self) -> None:
         """Reject shapes that cannot be built."""
@@ -66,6 +69,13 @@ class TransformerConfig(AbstractResidualConfig):
             raise ValueError(f"window: expected None or at least 1, got {self.window}")
         if self.num_source_heads is not None:
             self._check_source_heads(self.num_source_heads)
+        if self.num_positions is not None:
+            check_at_least(self, 1, "num_positions")
+        if self.num_positions is not None and self.positions != "learned":
+            raise ValueError(
+                f"num_positions: expected None with positions={self.positions!r}, which has no "
+                f"rows, got {self.num_positions}"
+            )
 
     def _check_source_heads(self, count: int) -> None:
         if count < 1 or self.num_heads % count:
@@ -87,6 +97,20 @@ class TransformerConfig(AbstractResidualConfig):
     def embedded_positions(self) -> Positions:
         """What the embedding tells of positions; attention tells the rest."""
         return self.positions if self.positions in ("learned", "sinusoidal") else "none"
+
+    @property
+    def knows_places(self) -> bool:
+        """Whether there are positions of some kind."""
+        return self.positions != "none"
+
+    def num_learned_positions(self, shape: TaskShape) -> int:
+        """Count the places of which learned positions have a row."""
+        if self.num_positions is not None and self.num_positions < shape.max_length:
+            raise ValueError(
+                f"num_positions: expected at least {shape.max_length}, the inputs of a sequence, "
+                f"got {self.num_positions}"
+            )
+        return self.num_positions or shape.max_length
 
     def make_mixer(self, *, key: Key) -> Attention:
         """Draw the weights of one block's attention."""

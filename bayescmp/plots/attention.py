@@ -129,6 +129,7 @@ def plot_attention_entropy(tree: xr.DataTree) -> Figure:
                     color=rung_colour(head),
                     dashes=rung_dashes(head) if head else (None, None),
                     linewidth=1.2,
+                    label=f"head {heads[head]}",
                 )
             count_axis(panel, places, "input position" if len(blocks) - index <= columns else "")
             panel.set_ylim(0.0, top)

@@ -96,7 +96,8 @@ class ShownFigure(Figure):
         """Draw the figure on white, as IPython asks for it."""
         buffer = io.BytesIO()
         with house_style():
-            self.savefig(buffer, format="png", dpi=SHOWN_DPI, facecolor="white")
+            settings = {"dpi": SHOWN_DPI, "facecolor": "white", "pad_inches": 0.05}
+            self.savefig(buffer, format="png", bbox_inches="tight", **settings)
         return buffer.getvalue()
 
 
@@ -127,6 +128,8 @@ def stacked_panels(
 def title_panel(panel: Axes, text: str) -> None:
     """Write what a panel shows above its upper left corner, flush with the figure's edge.
 
+    The text becomes the panel's label too, by which a page names the values it shows.
+
     Args:
         panel: The panel.
         text: Quantity and unit.
@@ -136,6 +139,7 @@ def title_panel(panel: Axes, text: str) -> None:
         raise ValueError("panel: expected axes that belong to a figure, got axes without one")
     box = panel.get_position()
     rise = TITLE_RISE / figure.get_size_inches()[1]
+    panel.set_label(text)
     figure.text(0.004, box.y1 + rise, text, ha="left", va="bottom", color=LIGHT["ink"])
 
 

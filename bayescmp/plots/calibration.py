@@ -84,7 +84,9 @@ def plot_calibration(tree: xr.DataTree) -> Figure:
         lower.axhline(0.0, color=LIGHT["axis"], linewidth=1.0)
         for curve in curves[1:]:
             error = curve.exact - curve.predicted
-            lower.plot(curve.predicted, error, "_", color=LIGHT["network"], alpha=0.45)
+            lower.plot(
+                curve.predicted, error, "_", color=LIGHT["network"], alpha=0.45, label="other seeds"
+            )
         _draw_curve(lower, curves[0], curves[0].predicted)
         for panel in (upper, lower):
             panel.set_xlim(-0.03, 1.03)
@@ -103,9 +105,16 @@ def _draw_curve(panel: Axes, curve: ReliabilityCurve, base: Bins) -> None:
         color=LIGHT["rung-2"],
         linewidth=3.2,
         alpha=0.4,
+        label="drawn",
     )
     panel.plot(
-        curve.predicted, curve.observed - base, "o", color=LIGHT["rung-2"], markersize=4.0, zorder=3
+        curve.predicted,
+        curve.observed - base,
+        "o",
+        color=LIGHT["rung-2"],
+        markersize=4.0,
+        zorder=3,
+        label="drawn",
     )
     panel.plot(
         curve.predicted,
@@ -116,6 +125,7 @@ def _draw_curve(panel: Axes, curve: ReliabilityCurve, base: Bins) -> None:
         markeredgewidth=1.3,
         markersize=7.0,
         zorder=4,
+        label="exact",
     )
 
 

@@ -68,7 +68,9 @@ def plot_settling(tree: xr.DataTree) -> Figure:
         ):
             shares = remaining(values)
             for row, step in zip(shares, settled[name], strict=True):
-                panel.plot(np.arange(steps.size), np.clip(row, -0.25, 1.25), color=colour)
+                panel.plot(
+                    np.arange(steps.size), np.clip(row, -0.25, 1.25), color=colour, label=name
+                )
                 if np.isfinite(step):
                     place = np.interp(np.log1p(step), np.log1p(steps), np.arange(steps.size))
                     panel.axvline(place, color=colour, linewidth=0.7, alpha=0.6)

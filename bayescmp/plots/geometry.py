@@ -83,9 +83,9 @@ def _draw_heads(panel: Axes, tree: xr.DataTree, name: str, num_heads: int, space
     places = _head_places(own.size // num_heads, num_heads)
     colour = rung_colour(0)
     low, high = mean - 2 * spread, mean + 2 * spread
-    panel.vlines(places, low, high, color=colour, linewidth=4.0, alpha=0.4)
-    panel.plot(places, mean, "_", color=colour, markersize=6.0)
-    panel.plot(places, own, "o", color=LIGHT["network"], markersize=4.5, zorder=4)
+    panel.vlines(places, low, high, color=colour, linewidth=4.0, alpha=0.4, label=UNTRAINED)
+    panel.plot(places, mean, "_", color=colour, markersize=6.0, label=UNTRAINED)
+    panel.plot(places, own, "o", color=LIGHT["network"], markersize=4.5, zorder=4, label=NETWORK)
     panel.set_xlim(places[0] - 0.8, places[-1] + 0.8)
     labels = [
         EndLabel(NETWORK, *last_finite(places, own), LIGHT["network"], strong=True),
@@ -192,10 +192,11 @@ def _draw_lines(
     labels = []
     for index, (name, values) in enumerate(controls.items()):
         colour = rung_colour(index)
-        panel.plot(places, values, color=colour, linewidth=1.2, dashes=rung_dashes(index))
+        dashes = rung_dashes(index)
+        panel.plot(places, values, color=colour, linewidth=1.2, dashes=dashes, label=name)
         labels.append(EndLabel(name, *last_finite(places, values), colour))
     band = seed_band(own)
-    draw_band(panel, places, band)
+    draw_band(panel, places, band, name=own_name)
     end = last_finite(places, band.mean)
     labels.append(EndLabel(own_name, *end, LIGHT["network"], strong=True))
     write_end_labels(panel, labels, space)

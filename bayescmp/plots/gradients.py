@@ -56,11 +56,14 @@ def _draw_kind(panel: Axes, tree: xr.DataTree, kind: str) -> None:
     )
     steps = np.array([float(label) for label in read_labels(tree, path, "update")])
     places = np.arange(steps.size)
+    blocks, heads = (read_labels(tree, path, axis) for axis in ("block", "head"))
     null = read_attribute(tree, "/gradients", f"{kind}_null")
     if np.isfinite(null):
         panel.axhspan(-null, null, color=LIGHT["axis"], alpha=0.3, linewidth=0.0)
     for block, head in np.ndindex(cosine.shape[1:]):
-        panel.plot(places, control[:, block, head], color=LIGHT["axis"], linewidth=0.8)
+        panel.plot(
+            places, control[:, block, head], color=LIGHT["axis"], linewidth=0.8, label="random"
+        )
         panel.plot(
             places,
             cosine[:, block, head],
@@ -68,6 +71,7 @@ def _draw_kind(panel: Axes, tree: xr.DataTree, kind: str) -> None:
             dashes=rung_dashes(head) if head else (),
             marker="o",
             markersize=2.6,
+            label=f"block {blocks[block]}, head {heads[head]}",
         )
     panel.set_ylim(-1.0, 1.0)
     value_axis(panel.yaxis, most=4)

@@ -5,12 +5,44 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from bayescmp.plots.palette import HEAT_RED_GREEN_BLUE
 from bayescmp.plots.scales import LogRange, log_ticks
 
 FAINTEST = 0.05
+
+
+class HeatImage(AxesImage):
+    """An image of pixels that keeps the values it shows.
+
+    Attributes:
+        values: What it shows, in the unit of the panel; its first row is ``origin_row``.
+        origin_row: Label of the first row.
+        origin_column: Label of the first column.
+    """
+
+    def __init__(
+        self,
+        panel: Axes,
+        values: Float[np.ndarray, "row column"],
+        origin_row: float,
+        origin_column: float,
+        *,
+        upwards: bool,
+    ) -> None:
+        rows, columns = values.shape
+        left, right = origin_column - 0.5, origin_column + columns - 0.5
+        bottom, top = origin_row - 0.5, origin_row + rows - 0.5
+        super().__init__(
+            panel,
+            origin="lower" if upwards else "upper",
+            extent=(left, right, bottom, top) if upwards else (left, right, top, bottom),
+            interpolation="none",
+        )
+        self.values = values
+        self.origin_row, self.origin_column = origin_row, origin_column
 
 
 def heat_pixels(
@@ -53,16 +85,12 @@ def draw_heat(
         origin_column: Label of the first column.
         upwards: Whether rows count upwards, as on a plot, or downwards, as in a matrix.
     """
-    rows, columns = values.shape
-    left, right = origin_column - 0.5, origin_column + columns - 0.5
-    bottom, top = origin_row - 0.5, origin_row + rows - 0.5
-    panel.imshow(
-        heat_pixels(values, to_share),
-        origin="lower" if upwards else "upper",
-        extent=(left, right, bottom, top) if upwards else (left, right, top, bottom),
-        interpolation="none",
-        aspect="auto",
-    )
+    image = HeatImage(panel, values, origin_row, origin_column, upwards=upwards)
+    image.set_data(heat_pixels(values, to_share))
+    panel.set_aspect("auto")
+    panel.add_image(image)
+    image.set_extent(image.get_extent())
+    image.set_clip_path(panel.patch)
     panel.grid(visible=False)
 
 

@@ -1,11 +1,8 @@
 """What interventions do: heads taken away, streams swapped, directions removed and steered."""
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayescmp.plots.axes import (
@@ -15,22 +12,17 @@ from bayescmp.plots.axes import (
     house_style,
     stacked_panels,
     title_panel,
-    value_axis,
 )
 from bayescmp.plots.divergence import POSITION_LABEL
 from bayescmp.plots.heat import draw_heat, draw_heat_key
 from bayescmp.plots.labels import label_space
 from bayescmp.plots.numbers import format_number
 from bayescmp.plots.palette import LIGHT
+from bayescmp.plots.rows import ROW, draw_rows, linear_share, name_rows
 from bayescmp.plots.series import has_variable, read_labels, read_places, read_values
-
-ROW = 0.2
-"""Height of one row of dots, in inches."""
 
 LANE = 0.11
 """Height of one of the lanes of a row, where it has several."""
-
-Values = Float[np.ndarray, " row"]
 
 
 def plot_ablations(tree: xr.DataTree) -> Figure:
@@ -64,7 +56,7 @@ def plot_ablations(tree: xr.DataTree) -> Figure:
             lane = places + (way - 1) * height
             panel.barh(lane, control[way], height=0.8 * height, color=LIGHT["grid"])
             panel.plot(damage[way], lane, marker, color=LIGHT[colour], markersize=4.0)
-        _name_rows(panel, names)
+        name_rows(panel, names)
         panel.set_xlabel("bit; | zero, ● mean, × another sequence")
     return figure
 
@@ -138,7 +130,7 @@ def plot_swaps(tree: xr.DataTree) -> Figure:
             [Room(height), KEY_ROOM, Room(height)], left=left
         )
         title_panel(upper, "Margin towards the counterfactual, bit")
-        to_share, ticks = _linear_share(margin)
+        to_share, ticks = linear_share(margin)
         draw_heat(upper, margin, to_share, origin_column=float(positions[0]), upwards=False)
         count_axis(upper, positions, POSITION_LABEL)
         upper.set_xlim(positions[0] - 0.5, positions[-1] + 0.5)
@@ -146,7 +138,7 @@ def plot_swaps(tree: xr.DataTree) -> Figure:
         draw_heat_key(key, to_share, ticks, [format_number(tick, digits=2) for tick in ticks])
         title_panel(lower, "Mean, bit: ● whole stream, ◆ telling directions, bar random ones")
         rows = [(means[0], "o", "network"), (means[1], "D", "rung-4")]
-        _draw_rows(lower, names, rows, means[2])
+        draw_rows(lower, names, rows, means[2])
         for end in ends:
             lower.axvline(end, color=LIGHT["axis"], linewidth=1.0, linestyle=(0, (1.0, 1.6)))
         lower.set_xlabel("dotted: without a swap, and the donor itself")
@@ -191,10 +183,10 @@ def plot_steering(tree: xr.DataTree) -> Figure:
             panels, told, damage.mean(axis=0), control.mean(axis=0), strict=False
         ):
             title_panel(panel, f"Damage without what tells the {name}, bit; bar random")
-            _draw_rows(panel, names, [(row, "o", "network")], random)
+            draw_rows(panel, names, [(row, "o", "network")], random)
         title_panel(panels[-1], "KL(donor's belief ‖ steered answer), bit; bar random")
         row, random = (values.mean(axis=0)[:, -1] for values in (steered, turned))
-        _draw_rows(panels[-1], names, [(row, "o", "network")], random)
+        draw_rows(panels[-1], names, [(row, "o", "network")], random)
         panels[-1].axvline(
             float(before.mean(axis=0)[-1]),
             color=LIGHT["axis"],
@@ -203,34 +195,3 @@ def plot_steering(tree: xr.DataTree) -> Figure:
         )
         panels[-1].set_xlabel("dotted: the network's answer without steering")
     return figure
-
-
-def _draw_rows(
-    panel: Axes, names: Sequence[str], rows: Sequence[tuple[Values, str, str]], control: Values
-) -> None:
-    """Draw dots on named rows, from top to bottom, with bars from zero to the control."""
-    places = np.arange(len(names))
-    panel.barh(places, control, height=0.55, color=LIGHT["grid"])
-    for values, marker, colour in rows:
-        panel.plot(values, places, marker, color=LIGHT[colour], markersize=4.5)
-    _name_rows(panel, names)
-
-
-def _name_rows(panel: Axes, names: Sequence[str]) -> None:
-    """Name rows from top to bottom, beside a line at zero."""
-    panel.axvline(0.0, color=LIGHT["axis"], linewidth=0.8)
-    panel.set_ylim(len(names) - 0.5, -0.5)
-    panel.set_yticks(range(len(names)), names)
-    value_axis(panel.xaxis)
-    panel.grid(visible=False)
-
-
-def _linear_share(
-    values: Float[np.ndarray, "row column"],
-) -> tuple[Callable[[np.ndarray], np.ndarray], list[float]]:
-    """Return the map from values to opacity, and the ends of its range with zero between."""
-    finite = values[np.isfinite(values)]
-    low, high = (float(end(finite, initial=0.0)) for end in (np.min, np.max))
-    span = high - low if high > low else 1.0
-    ticks = sorted({low, 0.0, high}) if high > low else [low, low + span]
-    return lambda share: (np.asarray(share, float) - low) / span, ticks

@@ -99,6 +99,7 @@ def write_end_labels(panel: Axes, labels: Sequence[EndLabel], space: float) -> N
             linewidth=0.6,
             transform=panel.transAxes,
             clip_on=False,
+            label=label.text,
         )
         panel.text(
             1.0 + 13.5 / width,
@@ -108,6 +109,7 @@ def write_end_labels(panel: Axes, labels: Sequence[EndLabel], space: float) -> N
             transform=panel.transAxes,
             va="center_baseline",
             fontweight="bold" if label.strong else "normal",
+            label=label.text,
         )
 
 

@@ -15,6 +15,7 @@ from bayescmp.plots.axes import (
     stacked_panels,
     title_panel,
 )
+from bayescmp.plots.divergence import INFINITE
 from bayescmp.plots.labels import label_space, shorten
 from bayescmp.plots.numbers import format_number
 from bayescmp.plots.palette import LIGHT
@@ -85,16 +86,24 @@ def _draw_row(panel: Axes, row: int, value: float, span: LogRange, *, strong: bo
     place = min(max(value, span.floor), span.high)
     colour = LIGHT["network"] if strong else LIGHT["muted"]
     width = 2.0 if strong else 0.8
-    panel.plot((span.low, place), (row, row), color=colour, linewidth=width, alpha=0.45)
+    panel.hlines(row, span.low, place, color=colour, linewidth=width, alpha=0.45)
     marker = ">" if np.isposinf(value) else "D" if strong else "o"
-    panel.plot(place, row, marker, color=colour, markersize=6.5 if strong else 4.5, clip_on=False)
+    panel.plot(
+        place,
+        row,
+        marker,
+        color=colour,
+        markersize=6.5 if strong else 4.5,
+        clip_on=False,
+        label=INFINITE if np.isposinf(value) else None,
+    )
 
 
 def _draw_interval(panel: Axes, row: int, band: Band, span: LogRange) -> None:
     """Draw the network's interval over seeds."""
     if band.known:
         ends = np.clip([float(band.low), float(band.high)], span.floor, span.high)
-        panel.plot(ends, (row, row), color=LIGHT["network"], linewidth=4.5, alpha=0.35)
+        panel.hlines(row, *ends, color=LIGHT["network"], linewidth=4.5, alpha=0.35)
 
 
 def _write_value(panel: Axes, row: int, value: str) -> Text:

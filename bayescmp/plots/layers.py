@@ -9,7 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayescmp.plots.axes import KEY_ROOM, Room, count_axis, house_style, stacked_panels, title_panel
-from bayescmp.plots.divergence import NETWORK, POSITION_LABEL, draw_band, last_finite
+from bayescmp.plots.divergence import (
+    NETWORK,
+    POSITION_LABEL,
+    draw_band,
+    draw_seeds,
+    last_finite,
+)
 from bayescmp.plots.heat import draw_heat, draw_log_key, log_share
 from bayescmp.plots.labels import EndLabel, label_space, shorten, write_end_labels
 from bayescmp.plots.palette import LIGHT, rung_colour, rung_dashes
@@ -154,8 +160,12 @@ def _draw_means(
     for index, (name, value) in enumerate(zip(names, rungs, strict=True)):
         if math.isfinite(value):
             height, colour = max(float(value), span.floor), rung_colour(index)
-            panel.axhline(height, color=colour, linewidth=1.1, dashes=rung_dashes(index))
+            panel.axhline(
+                height, color=colour, linewidth=1.1, dashes=rung_dashes(index), label=name
+            )
             labels.append(EndLabel(name, right, height, colour))
+    seeds = read_labels(tree, "/layers/kl", "seed")
+    draw_seeds(panel, layers, values, seeds, span)
     draw_band(panel, layers, band, span)
     end = last_finite(layers, np.clip(band.mean, span.floor, span.high))
     labels.append(EndLabel(NETWORK, *end, LIGHT["network"], strong=True))

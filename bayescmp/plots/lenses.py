@@ -95,7 +95,8 @@ def plot_lens_means(tree: xr.DataTree) -> Figure:
         panel.set_xlim(-0.3, len(streams) - 0.7)
         panel.set_xticks(places, streams, rotation=40, ha="right", rotation_mode="anchor")
         for line in control:
-            panel.plot(places, np.clip(line, span.floor, span.high), color=LIGHT["muted"], lw=0.6)
+            heights = np.clip(line, span.floor, span.high)
+            panel.plot(places, heights, color=LIGHT["muted"], linewidth=0.6, label=CONTROL)
         labels = [
             _draw_lens(panel, index, name, values[index], span) for index, name in enumerate(lenses)
         ]
@@ -151,7 +152,7 @@ def _draw_lens(
     mean = np.clip(band.mean, span.floor, span.high)
     if band.known:
         low, high = (np.clip(end, span.low, span.high) for end in (band.low, band.high))
-        panel.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0.0)
+        panel.fill_between(places, low, high, color=colour, alpha=0.2, linewidth=0.0, label=name)
     dashes = rung_dashes(index) if index else (None, None)
-    panel.plot(places, mean, color=colour, dashes=dashes, marker="o", markersize=3.0)
+    panel.plot(places, mean, color=colour, dashes=dashes, marker="o", markersize=3.0, label=name)
     return EndLabel(name, places[-1], float(mean[-1]), colour)

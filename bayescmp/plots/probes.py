@@ -120,7 +120,7 @@ def _draw_panel(panel: Axes, scores: Scores, floor: float, space: float) -> None
     labels = []
     for index, (name, values) in enumerate(controls.items()):
         heights, colour = _clip(values, span), rung_colour(index)
-        panel.plot(x, heights, color=colour, linewidth=1.2, dashes=rung_dashes(index))
+        panel.plot(x, heights, color=colour, linewidth=1.2, dashes=rung_dashes(index), label=name)
         labels.append(EndLabel(name, *last_finite(x, heights), colour))
     draw_band(panel, x, band, span)
     end = last_finite(x, _clip(band.mean, span))

@@ -13,6 +13,9 @@ from bayescmp.results.tree import read_attribute
 LEVEL = 0.95
 """Level of the intervals over seeds."""
 
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Letters without a shape of their own that names may hold."""
+
 SMALLEST_SHOWN = 1e-7
 """Divergences at or below this, in bits, are rounding noise of 32-bit networks."""
 
@@ -187,6 +190,9 @@ def read_labels(tree: xr.DataTree, path: str, dim: str) -> list[str]:
 def clean_text(text: str) -> str:
     """Make text fit for one line of a page: no line breaks, no control characters.
 
+    Joiners stay, which several scripts cannot do without; marks that turn the direction of what
+    follows do not.
+
     Args:
         text: Any text.
 
@@ -194,6 +200,9 @@ def clean_text(text: str) -> str:
         The text with runs of white space as one blank and unprintable characters replaced.
     """
     return " ".join(
-        "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in word)
+        "".join(
+            letter if letter.isprintable() or letter in JOINERS else "\N{REPLACEMENT CHARACTER}"
+            for letter in word
+        )
         for word in text.split()
     )

@@ -51,12 +51,14 @@ class FigureBlock:
     """A figure with what it takes to read and to check it.
 
     Attributes:
-        ident: Name within the page, for links.
+        ident: Name within the page, ``fig-`` and the name of the ``plot_`` function that draws
+            it, with hyphens.
         svg: The drawing.
         title: What it shows, in one line.
         variables: Paths of the variables it shows.
         reading: How to read it, in a few sentences.
         data: The numbers that are drawn.
+        gaps: Which of its variables hold NaN or infinities, in words; empty where none does.
     """
 
     ident: str
@@ -65,6 +67,7 @@ class FigureBlock:
     variables: tuple[str, ...]
     reading: str
     data: TableBlock
+    gaps: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Section:
         facts: Lists of facts.
         points: A list of statements.
         missing: What is not there and why; empty where nothing is missing.
+        commands: Lines for a terminal, after the paragraphs.
     """
 
     ident: str
@@ -116,6 +120,7 @@ class Section:
     facts: tuple[FactList, ...] = ()
     points: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from bayescmp.plots.axes import house_style
 from bayescmp.plots.palette import LIGHT
+from bayescmp.report.hover import SERIES, name_series, read_marks
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
@@ -27,8 +28,9 @@ def draw_svg(figure: Figure, ident: str, title: str, description: str) -> Markup
     """Draw a figure as SVG to stand inside a page.
 
     Text stays text, in the page's font; every colour of the palette becomes the CSS variable
-    ``--plot-<role>``; the background is clear; the drawing is as wide as its container. The same
-    figure always gives the same bytes.
+    ``--plot-<role>``; the background is clear; the drawing is as wide as its container. What has
+    a label is marked as that series, and the marks carry their values for a page's script. The
+    same figure always gives the same bytes.
 
     Args:
         figure: A figure in the project's style.
@@ -39,6 +41,7 @@ def draw_svg(figure: Figure, ident: str, title: str, description: str) -> Markup
     Returns:
         Markup of one ``svg`` element, safe to insert: all text in it is escaped.
     """
+    name_series(figure)
     buffer = io.BytesIO()
     with (
         house_style(),
@@ -54,6 +57,7 @@ def draw_svg(figure: Figure, ident: str, title: str, description: str) -> Markup
     for element in root.iter():
         _restyle(element)
     _name(root, ident, title, description)
+    root.set("data-marks", read_marks(figure))
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
@@ -70,13 +74,17 @@ def _drop_furniture(root: ElementTree.Element) -> None:
 
 
 def _rename(root: ElementTree.Element, ident: str) -> None:
-    """Drop names that nothing refers to, and prefix the others with ``ident``."""
+    """Turn names of series into data, drop unused ones and prefix the others with ``ident``."""
     used = set(_references(root))
     for element in root.iter():
         name = element.attrib.pop("id", None)
+        if name is not None and name.startswith(SERIES):
+            element.set("data-series", name.removeprefix(SERIES))
         if name in used:
             element.set("id", f"{ident}-{name}")
         for key, value in element.attrib.items():
+            if key == "data-series":
+                continue
             if "url(#" in value or (key.endswith("href") and value.startswith("#")):
                 element.set(key, REFERENCE.sub(rf"#{ident}-\1", value))
 

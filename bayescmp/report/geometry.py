@@ -104,7 +104,7 @@ def _percent(share: float) -> str:
 
 def _draw_heads(tree: xr.DataTree) -> FigureBlock:
     """Draw every head."""
-    title, ident = "Every head, beside untrained networks", "fig-geometry-heads"
+    title, ident = "Every head, beside untrained networks", "fig-heads"
     names = [name for name in HEAD_MEASURES if has_variable(tree, f"{GROUP}/{name}")]
     summary = f"{len(names)} measures of each head, with the range of untrained networks."
     return FigureBlock(
@@ -145,7 +145,7 @@ def _heads_table(tree: xr.DataTree, names: list[str]) -> TableBlock:
 
 def _draw_manifolds(tree: xr.DataTree) -> FigureBlock:
     """Draw the manifolds."""
-    title, ident = "How few directions values and streams lie along", "fig-geometry-manifolds"
+    title, ident = "How few directions values and streams lie along", "fig-manifolds"
     names = ("pc1", "pc12", "participation", "entropy_rho", "position_rho")
     columns = [label_column("place", read_labels(tree, f"{GROUP}/pc1", "manifold_place"))]
     for name in names:
@@ -206,7 +206,7 @@ def _draw_simplex(tree: xr.DataTree) -> FigureBlock:
 
 def _draw_similarity(tree: xr.DataTree) -> FigureBlock:
     """Draw the similarity of places, with that between seeds in the table."""
-    title, ident = "How alike the places in the stream are", "fig-geometry-cka"
+    title, ident = "How alike the places in the stream are", "fig-similarity"
     path = f"{GROUP}/cka_debiased"
     names = read_labels(tree, path, "stream")
     cka = read_values(tree, path, "seed", "stream", "other_stream")

@@ -226,6 +226,14 @@ def _find_warnings(tree: xr.DataTree, kl: Float[np.ndarray, " seed"]) -> tuple[s
             f"The mean KL is not finite for seed {listed}: such a network gives no probability to "
             "something that can happen, or it diverged."
         )
+    others = [
+        name
+        for name, variable, _ in MEASURES
+        if variable != "mean_kl"
+        and not np.isfinite(read_values(tree, f"/divergence/{variable}", "seed")).all()
+    ]
+    if others:
+        warnings.append(f"Not finite for some seed: {join_words(others)}.")
     if kl.size < ENOUGH_SEEDS:
         warnings.append(
             f"{plural(kl.size, 'seed')} only: a claim needs at least {ENOUGH_SEEDS}, and these "

@@ -12,6 +12,7 @@ from bayescmp.plots.interventions import (
 from bayescmp.plots.numbers import format_number
 from bayescmp.plots.series import has_variable, read_labels, read_values
 from bayescmp.report.blocks import FigureBlock, Section
+from bayescmp.report.edits import draw_edits, has_edits
 from bayescmp.report.figures import draw_svg
 from bayescmp.report.tables import label_column, make_table, number_column, seed_column
 from bayescmp.report.words import plural, read_optional, resolution, with_unit
@@ -57,8 +58,11 @@ def build_interventions_section(tree: xr.DataTree) -> Section:
             "mixers are taken away whole.",
         )
     summary = _summarise(tree)
-    figures = (_draw_ablations(tree), _draw_swaps(tree), _draw_steering(tree))
-    return Section(ident, title, (summary, *READING, _say_how(tree)), figures, missing=missing)
+    figures = [_draw_ablations(tree), _draw_swaps(tree), _draw_steering(tree)]
+    if has_edits(tree):
+        figures.append(draw_edits(tree))
+    paragraphs = (summary, *READING, _say_how(tree))
+    return Section(ident, title, paragraphs, tuple(figures), missing=missing)
 
 
 def _bits(tree: xr.DataTree, value: float) -> str:
@@ -144,6 +148,10 @@ def _draw_swaps(tree: xr.DataTree) -> FigureBlock:
         )
         for head, name in zip(heads, names, strict=True)
     ]
+    if has_variable(tree, "/interventions/swap_stranger"):
+        strangers = read_values(tree, "/interventions/swap_stranger", "seed", "stream")
+        columns.append(seed_column(tree, "a stranger's stream", "bit", strangers))
+    columns.append(number_column(tree, "p, first seed", "1", _p_values(tree, "swap")[0]))
     reached = float(read_values(tree, "/interventions/swap_mean_donor", "seed").mean())
     return FigureBlock(
         ident="fig-swaps",
@@ -160,6 +168,18 @@ def _draw_swaps(tree: xr.DataTree) -> FigureBlock:
     )
 
 
+def _p_values(tree: xr.DataTree, name: str) -> np.ndarray:
+    """Return p-values of the first seed beside random changes, place by place; NaN for none."""
+    path = f"/interventions/{name}_p_value"
+    streams = len(read_labels(tree, "/interventions/swap_mean", "stream"))
+    if not has_variable(tree, path):
+        return np.full(
+            (len(read_labels(tree, "/interventions/removal_damage", "direction")), streams), np.nan
+        )
+    axes = ("seed", "direction", "stream") if name == "removal" else ("seed", "stream")
+    return read_values(tree, path, *axes)[0].reshape(-1, streams)
+
+
 def _draw_steering(tree: xr.DataTree) -> FigureBlock:
     """Draw removals and steering."""
     title = "Directions that tell the exact answer: removed, and followed"
@@ -172,6 +192,11 @@ def _draw_steering(tree: xr.DataTree) -> FigureBlock:
             seed_column(tree, f"{words} {direction}", "bit", values[:, index])
             for index, direction in enumerate(told)
         ]
+    columns += [
+        number_column(tree, f"p, {direction}", "1", row)
+        for direction, row in zip(told, _p_values(tree, "removal"), strict=True)
+    ]
+    columns.append(number_column(tree, "p, steering", "1", _p_values(tree, "steering")[0]))
     shares = read_labels(tree, "/interventions/steering_kl", "steered")
     steered = read_values(tree, "/interventions/steering_kl", "seed", "stream", "steered")
     columns += [
@@ -189,9 +214,10 @@ def _draw_steering(tree: xr.DataTree) -> FigureBlock:
             "/interventions/steering_control",
             "/interventions/steering_kl_before",
         ),
-        reading="Directions are fitted by ridge regression to other sequences. What can be read "
-        "need not be used: a direction that costs no more than a random one is read by nobody "
-        "after that place. Steering adds to the stream what moves with the exact probabilities "
-        "from this belief to the donor's, and the answer is held against the donor's belief.",
+        reading="Directions are fitted by ridge regression to other sequences; the key frame is "
+        "what tells the keys of the block apart that reads the place next. What can be read need "
+        "not be used: a direction that costs no more than a random one is read by nobody after "
+        "that place. Steering adds to the stream what moves with the exact probabilities from this "
+        "belief to the donor's, and the answer is held against the donor's belief.",
         data=make_table("Damage of removals, and KL(steered belief ‖ answer), by place.", columns),
     )

@@ -8,6 +8,7 @@ from bayescmp.plots.numbers import format_number
 from bayescmp.plots.series import has_variable, read_array, read_labels, read_values
 from bayescmp.report.blocks import Cell, FigureBlock, Section, TableBlock
 from bayescmp.report.figures import draw_svg
+from bayescmp.report.lens_heads import draw_lens_heads, draw_lens_positions
 from bayescmp.report.tables import label_column, make_table, number_column, seed_column
 from bayescmp.report.words import join_words, read_optional, read_text, resolution, with_unit
 
@@ -47,10 +48,18 @@ def build_lenses_section(tree: xr.DataTree) -> Section:
             "no networks with initial weights were asked for."
         )
     summary = _summarise(tree)
-    figures = (_draw_maps(tree, summary), _draw_means(tree, summary), _draw_rungs(tree))
+    figures = [_draw_maps(tree, summary), _draw_means(tree, summary), _draw_rungs(tree)]
+    figures.append(draw_lens_positions(tree))
+    if has_variable(tree, "/lenses/head_kl"):
+        figures.append(draw_lens_heads(tree))
     paragraphs = (summary, *_say_where(tree), *READING, _say_how(tree))
     return Section(
-        ident, title, paragraphs, figures, tables=(_nearest_table(tree),), missing=tuple(missing)
+        ident,
+        title,
+        paragraphs,
+        tuple(figures),
+        tables=(_nearest_table(tree),),
+        missing=tuple(missing),
     )
 
 
@@ -83,8 +92,22 @@ def _say_where(tree: xr.DataTree) -> tuple[str, ...]:
     return (
         "Beside networks of the same shape with initial weights, the Bayes lens reads more "
         f"at: {tells}. Places that add more than the same place of such networks does: {adds}. "
-        f"Each list names any place wrongly with a chance of at most {chance}.",
+        f"{_say_heads(tree)}Either statement, the second with the heads, names anything wrongly "
+        f"with a chance of at most {chance}.",
     )
+
+
+def _say_heads(tree: xr.DataTree) -> str:
+    """Say from which heads' writes more is read than from those of untrained networks."""
+    if not has_variable(tree, "/lenses/head_adds"):
+        return ""
+    marks = read_array(tree, "/lenses/head_adds").transpose("seed", "block", "head").values
+    blocks, heads = (read_labels(tree, "/lenses/head_adds", dim) for dim in ("block", "head"))
+    named = [
+        f"block {blocks[block]} head {heads[head]}" + (f" (seed {seed})" if len(marks) > 1 else "")
+        for seed, block, head in np.argwhere(marks).tolist()
+    ]
+    return f"Heads whose write alone tells more: {join_words(named) or 'none'}. "
 
 
 def _count_places(tree: xr.DataTree, path: str) -> str:

@@ -112,9 +112,9 @@ def _draw_divergence(tree: xr.DataTree, summary: str) -> FigureBlock:
         title=title,
         variables=("/divergence/kl", "/ladder/kl", "/oracle/entropy", "/network/entropy"),
         reading="Above: the thick line is the network, mean over seeds, its shade the "
-        f"{level_words()} interval; the other lines are the rivals. A network that does what a "
-        "rival does lies on that rival's line. Below: how much the exact predictive leaves "
-        f"open; a matching entropy is necessary, not sufficient.{floor}",
+        f"{level_words()} interval, thin lines the seeds; the other lines are the rivals. A "
+        "network that does what a rival does lies on that rival's line. Below: how much the exact "
+        f"predictive leaves open; a matching entropy is necessary, not sufficient.{floor}",
         data=_divergence_table(tree, kl, rungs),
     )
 
@@ -163,8 +163,8 @@ def _draw_example(tree: xr.DataTree) -> FigureBlock:
     largest = format_number(gap, digits=2, resolution=resolution(tree, "1"))
     summary = f"The largest difference in one probability is {largest}."
     return FigureBlock(
-        ident="fig-example",
-        svg=draw_svg(plot_predictives(tree), "fig-example", title, summary),
+        ident="fig-predictives",
+        svg=draw_svg(plot_predictives(tree), "fig-predictives", title, summary),
         title=title,
         variables=("/oracle/log_predictive", "/network/log_predictive"),
         reading="Each column is one prediction, stronger for more probable; dots are the outcomes "

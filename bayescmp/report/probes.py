@@ -8,6 +8,7 @@ from bayescmp.plots.probes import plot_probe_bits, plot_probes
 from bayescmp.plots.series import has_variable, read_array, read_labels, read_values
 from bayescmp.report.blocks import Cell, FigureBlock, Section, TableBlock
 from bayescmp.report.figures import draw_svg
+from bayescmp.report.probe_heads import draw_probe_heads
 from bayescmp.report.tables import Column, label_column, make_table, number_column, seed_column
 from bayescmp.report.words import plural, read_optional, read_text
 
@@ -50,6 +51,8 @@ def build_probes_section(tree: xr.DataTree) -> Section:
     figures = [_draw(tree, summary)]
     if has_variable(tree, "/probes/kl"):
         figures.append(_draw_bits(tree, summary))
+    if has_variable(tree, "/probes/head_r_squared"):
+        figures.append(draw_probe_heads(tree))
     return Section(
         IDENT,
         TITLE,

@@ -1,6 +1,7 @@
 """Where the figures come from: the run, the reference, and what nobody checked."""
 
 import math
+import shlex
 
 import numpy as np
 import xarray as xr
@@ -19,6 +20,27 @@ from bayescmp.report.words import (
     seeds_words,
     with_unit,
 )
+
+WITHOUT = {
+    "/shift": "Other inputs. All sequences come from the generative model itself; behaviour on "
+    "shifted priors, held-out supports or longer sequences is not covered.",
+    "/interventions": "Cause. Nothing inside the network was intervened on: layers and heads that "
+    "look Bayesian may do no causal work.",
+    "/probes": "What other read-outs would find. The logit lens uses the network's own read-out; a "
+    "probe trained for a layer may find more, and would need its controls.",
+    "/layers": "The inside of the network: it gave no trace.",
+    "/training": "Training: the network was not trained here.",
+    "/claims": "Claims: no threshold was fixed beforehand.",
+    "/sbc": "Simulation-based calibration: no posterior of the latents was ranked.",
+    "/pit": "Where calibration fails. Reliability is pooled over positions and outcomes: no "
+    "test looked at single positions.",
+    "/coverage": "Coverage: how often sets of a stated probability hold the outcome.",
+    "/exchangeability": "Coherence: whether the predictions are those of any one prior.",
+    "/uncertainty": "What the network knows that it does not know: entropy was not split into "
+    "aleatoric and epistemic.",
+    "/selective": "Decisions: whether answering only when confident loses what it should.",
+}
+"""What a report cannot say without a group."""
 
 
 def build_run_section(tree: xr.DataTree) -> Section:
@@ -53,7 +75,53 @@ def build_run_section(tree: xr.DataTree) -> Section:
     ):
         rows = flatten(read_optional(tree, group, name), "")
         lists.append(FactList(title, tuple(Fact(key or title, text) for key, text in rows)))
-    return Section("run", "What was run", facts=tuple(lists))
+    paragraph, commands = tell_command(tree)
+    return Section(
+        "run", "What was run", paragraphs=(paragraph,), facts=tuple(lists), commands=commands
+    )
+
+
+def tell_command(tree: xr.DataTree) -> tuple[str, tuple[str, ...]]:
+    """Say how to make these results again.
+
+    Args:
+        tree: A comparison.
+
+    Returns:
+        A sentence, and the commands for a terminal; none where no command does it.
+
+    Example:
+        >>> tell_command(tree)[1][0]
+        'bayescmp run bijection --preset default --seeds 5'
+    """
+    study, preset = (read_text(tree, "/", name) for name in ("study", "preset"))
+    config = read_optional(tree, "/", "config")
+    config = config if isinstance(config, dict) else {}
+    page = "bayescmp report results.nc"
+    if preset == "none":
+        return (
+            "No command remakes these results: bayescmp.compare was called from Python, with what "
+            "is listed here. The line remakes this page from the results file.",
+            (page,),
+        )
+    if preset == "custom":
+        return (
+            f"No preset of the study {study} is this config: pass its fields, listed below, to the "
+            "study's Config and that to bayescmp.run_study. The line remakes this page from the "
+            "results file.",
+            (page,),
+        )
+    seeds = config.get("seeds")
+    count = f" --seeds {seeds}" if isinstance(seeds, int) else ""
+    inside = " --inside" if config.get("instruments") else ""
+    inside += " --audit" if config.get("audits") else ""
+    run = f"bayescmp run {shlex.quote(study)} --preset {shlex.quote(preset)}{count}{inside}"
+    return (
+        "The first line remakes the results, at the git revision and with the versions below; a "
+        "study of your own is given by the path of its file. The second line remakes this page "
+        "from the results file, byte for byte.",
+        (run, page),
+    )
 
 
 def build_oracle_section(tree: xr.DataTree) -> Section:
@@ -100,27 +168,13 @@ def build_unchecked_section(tree: xr.DataTree) -> Section:
     Returns:
         A list of statements, some of them true of every report of this kind.
     """
-    points = [
-        "Other inputs. All sequences come from the generative model itself; behaviour on shifted "
-        "priors, held-out supports or longer sequences is not covered.",
-        "Cause. Nothing inside the network was intervened on: layers and heads that look Bayesian "
-        "may do no causal work.",
+    points = [text for group, text in WITHOUT.items() if group not in tree.groups]
+    points += [
         "Rivals that are not on the ladder. Another explanation may fit as well as exact Bayes.",
         "Averages hide sequences. Divergences are means over sequences"
         f"{', likely ones foremost' if is_over_every_sequence(tree) else ''}; single sequences can "
         "be worse than any figure here.",
     ]
-    if "/layers" in tree.groups:
-        points.append(
-            "What other read-outs would find. The logit lens uses the network's own read-out; a "
-            "probe trained for a layer may find more, and would need its controls."
-        )
-    else:
-        points.append("The inside of the network: it gave no trace.")
-    if "/training" not in tree.groups:
-        points.append("Training: the network was not trained here.")
-    if "/claims" not in tree.groups:
-        points.append("Claims: no threshold was fixed beforehand.")
     if oracle_error(tree) > 0.0:
         points.append("Anything finer than the error of the reference, which is not exact.")
     points += _seed_points(tree)

@@ -79,7 +79,7 @@ def _summarise(tree: xr.DataTree) -> str:
 
 def _draw_training(tree: xr.DataTree, summary: str) -> FigureBlock:
     """Draw the training curve."""
-    title = "Training loss above the entropy floor"
+    title = "Training loss above the entropy floor, against the ladder"
     excess = read_values(tree, "/training/excess", "seed", "step")
     finite = excess[np.isfinite(excess)]
     below = int(np.sum(finite <= 0.0))
@@ -98,9 +98,11 @@ def _draw_training(tree: xr.DataTree, summary: str) -> FigureBlock:
         ident="fig-training",
         svg=draw_svg(plot_training(tree), "fig-training", title, summary),
         title=title,
-        variables=("/training/excess", "/training/learning_rate"),
+        variables=("/training/excess", "/training/learning_rate", "/ladder/mean_kl"),
         reading="One line for each seed. Zero would be exact Bayes on every training batch; fresh "
-        f"sequences are drawn at every step, so this is not a fit to a fixed set.{note}",
+        "sequences are drawn at every step, so this is not a fit to a fixed set. Levels are the "
+        "rivals' mean KL, the excess loss each would have; the table of the ladder lists them."
+        f"{note}",
         data=make_table(
             "Training loss and its excess over the entropy floor.",
             [

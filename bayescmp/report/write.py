@@ -1,23 +1,42 @@
 """One self-contained HTML file from a comparison."""
 
+import base64
+import hashlib
 import importlib.resources
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 import xarray as xr
+from markupsafe import Markup
 
 from bayescmp.files import write_atomically
 from bayescmp.plots.palette import DARK, LIGHT
+from bayescmp.plots.series import oracle_error
 from bayescmp.report.page import build_page
 from bayescmp.results.tree import load_tree, validate_tree
+
+
+@dataclass(frozen=True)
+class Script:
+    """The one script of a page.
+
+    Attributes:
+        text: Its source.
+        digest: Its hash, as a content security policy names what may run.
+    """
+
+    text: Markup
+    digest: str
 
 
 def render_report(tree: xr.DataTree) -> str:
     """Render a comparison as one HTML page that needs nothing else.
 
-    No script, no font, no request: style and figures stand inside. The same tree always gives the
-    same text.
+    No font and no request: style, script and figures stand inside, and the page allows no other
+    script than its own. It is whole without that script, which shows values on hover and
+    switches lines off. The same tree always gives the same text.
 
     Args:
         tree: A comparison, as ``bayescmp.compare`` returns it.
@@ -34,13 +53,42 @@ def render_report(tree: xr.DataTree) -> str:
         True
     """
     validate_tree(tree)
-    source = importlib.resources.files("bayescmp.report").joinpath("template.html")
+    return render_page("template.html", build_page(tree), error=oracle_error(tree))
+
+
+def render_page(template: str, page: object, *, error: float) -> str:
+    """Lay a page out.
+
+    Args:
+        template: File in this package.
+        page: What the template lays out.
+        error: Error of the reference, in bits; values on hover keep no digit below it.
+
+    Returns:
+        The page as HTML.
+    """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(_read),
     )
-    template = environment.from_string(source.read_text(encoding="utf-8"))
-    html = template.render(page=build_page(tree), light=LIGHT, dark=DARK)
+    text = _read("page.js")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    html = environment.get_template(template).render(
+        page=page,
+        light=LIGHT,
+        dark=DARK,
+        script=Script(Markup(text), f"sha256-{digest}"),
+        error="Infinity" if error == float("inf") else f"{error:.6g}",
+    )
     return html.strip() + "\n"
+
+
+def _read(name: str) -> str:
+    """Read a file of this package."""
+    return importlib.resources.files("bayescmp.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def write_report(tree: xr.DataTree | str | os.PathLike[str], path: str | os.PathLike[str]) -> Path:

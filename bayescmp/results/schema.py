@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from bayescmp.results.inside import DIMENSIONS_INSIDE, GROUPS_INSIDE
+from bayescmp.results.outside import DIMENSIONS_OUTSIDE, GROUPS_OUTSIDE
 from bayescmp.results.vocabulary import STORED_TYPES as STORED_TYPES
 from bayescmp.results.vocabulary import Attribute, Dimension, Group, Variable
 from bayescmp.results.vocabulary import AttributeKind as AttributeKind
@@ -39,6 +40,7 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
         "rung": Dimension("rival explanation", start=None),
         "claim": Dimension("claim, in the order of the study"),
         **DIMENSIONS_INSIDE,
+        **DIMENSIONS_OUTSIDE,
     }
 )
 """Every axis of the tree."""
@@ -265,6 +267,7 @@ SCHEMA: Mapping[str, Group] = MappingProxyType(
         "/layers": _LAYERS,
         **GROUPS_INSIDE,
         "/calibration": _CALIBRATION,
+        **GROUPS_OUTSIDE,
         "/training": _TRAINING,
         "/claims": _CLAIMS,
     }

@@ -13,6 +13,7 @@ from bayescmp.training.costs.accounting import spent as spent
 from bayescmp.training.costs.energy import find_meter as find_meter
 from bayescmp.training.costs.operations import count_operations as count_operations
 from bayescmp.training.costs.operations import transformer_flops as transformer_flops
+from bayescmp.training.curriculum import Curriculum as Curriculum
 from bayescmp.training.devices.cores import use_all_cores as use_all_cores
 from bayescmp.training.devices.hosts import join_hosts as join_hosts
 from bayescmp.training.divergence import TrainingDivergedError as TrainingDivergedError
@@ -34,4 +35,5 @@ from bayescmp.training.optimisers import ParameterGroup as ParameterGroup
 from bayescmp.training.optimisers import ScheduleFree as ScheduleFree
 from bayescmp.training.optimisers import two_timescale as two_timescale
 from bayescmp.training.optimisers import two_timescale_controls as two_timescale_controls
+from bayescmp.training.places import RandomPlaces as RandomPlaces
 from bayescmp.training.settings import Training as Training

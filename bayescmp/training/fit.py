@@ -49,7 +49,7 @@ class Fit(eqx.Module):
     """Loss above the entropy floor at each step, in nats; NaN without an oracle."""
     seconds: float
     """Wall time spent in training steps, without compilation. Seeds that are trained
-    together share theirs in proportion to their steps."""
+    together share that of each chunk of steps in proportion to the steps that they took in it."""
     flops_per_step: float
     """Floating-point operations of one step, by XLA's count; NaN where it gives none."""
     tokens_per_step: int
@@ -63,6 +63,9 @@ class Fit(eqx.Module):
     averaged: NetworkLike | None = None
     """The moving average of the network over steps; None if ``Training.average`` is, or
     where training diverged at once."""
+    clock: Float[np.ndarray, "chunk 3"] | None = None
+    """Steps done, and seconds and joules spent on this network, by the end of each chunk of
+    steps; None where nobody looked at a clock."""
 
     @property
     def num_steps(self) -> int:
@@ -90,10 +93,11 @@ def collect_fits(run: Progress, problem: Problem, training: Training) -> tuple[F
     params = evaluate(run.state.opt_state, run.state.params)
     # Away from the mesh: a single device's arrays work in everybody's computations.
     params, averages = jax.tree.map(np.asarray, (params, run.state.average))
-    total = max(int(run.num_steps.sum()), 1)
     fits = []
     for seed, num_steps in enumerate(run.num_steps.tolist()):
         took_a_step = num_steps > int(run.diverged[seed])
+        clock = _share_clock(run, seed)
+        seconds, joules = (float(spent) for spent in clock[-1, 1:]) if len(clock) else (0.0, 0.0)
         fits.append(
             Fit(
                 network=_network(problem, params, seed),
@@ -102,8 +106,9 @@ def collect_fits(run: Progress, problem: Problem, training: Training) -> tuple[F
                 objective=problem.objective,
                 loss=run.loss[seed, :num_steps],
                 excess=run.excess[seed, :num_steps],
-                seconds=run.seconds * num_steps / total,
-                joules=run.joules * num_steps / total,
+                seconds=seconds,
+                joules=joules,
+                clock=clock,
                 flops_per_step=run.flops,
                 tokens_per_step=training.batch_size * problem.model.layout.input_length,
                 num_devices=problem.mesh.size,
@@ -112,6 +117,14 @@ def collect_fits(run: Progress, problem: Problem, training: Training) -> tuple[F
             )
         )
     return tuple(fits)
+
+
+def _share_clock(run: Progress, seed: int) -> Float[np.ndarray, "chunk 3"]:
+    """Return what one seed has cost: of each chunk, the share of the steps that it took."""
+    done = np.minimum(run.num_steps[:, None], run.clock[:, 0])
+    steps = np.diff(done, axis=1, prepend=0.0)
+    spent = np.diff(run.clock[:, 1:], axis=0, prepend=0.0) * (steps[seed] / steps.sum(0))[:, None]
+    return np.column_stack([done[seed], np.cumsum(spent, axis=0)])[steps[seed] > 0]
 
 
 def _network(problem: Problem, params: PyTree[np.ndarray], seed: int) -> NetworkLike:

@@ -5,12 +5,13 @@ from collections.abc import Callable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 from jaxtyping import Key as KeyArray
 
 from bayescmp._types import Key
 from bayescmp.training.devices.mesh import BATCH_AXIS
 from bayescmp.training.objectives import BatchLosses, batch_losses
+from bayescmp.training.places import draw_places
 from bayescmp.training.problem import Problem
 
 Keys = KeyArray[Array, " sequence"]
@@ -51,7 +52,8 @@ def sum_gradients(
             problem.oracle,
             problem.objective,
             jax.vmap(lambda k: problem.model.draw(key=k))(keys),
-            weights=problem.weights,
+            weights=weights_at(problem, number),
+            places=_places(problem, keys),
             precision=problem.precision,
         )
         return sums.loss, sums
@@ -73,6 +75,32 @@ def add_over_devices(gradients: Gradients) -> Gradients:
         Sums over the whole batch, the same on each of these devices.
     """
     return jax.lax.psum(gradients, BATCH_AXIS)
+
+
+def weights_at(
+    problem: Problem, number: Int[Array, ""]
+) -> tuple[float, ...] | Float[Array, " position"] | None:
+    """Return how much each question counts at a step.
+
+    Args:
+        problem: What is trained, and on what.
+        number: Number of the step.
+
+    Returns:
+        One number for each question; None where all count alike at every step.
+    """
+    if problem.first_steps is None:
+        return problem.weights
+    known = jnp.ones(problem.model.length) if problem.weights is None else problem.weights
+    return jnp.where(number >= jnp.asarray(problem.first_steps), jnp.asarray(known), 0.0)
+
+
+def _places(problem: Problem, keys: Keys) -> Int[Array, "sequence input_position"] | None:
+    """Draw where the inputs of each sequence stand, if that is random."""
+    places, model = problem.places, problem.model
+    if places is None:
+        return None
+    return jax.vmap(lambda key: draw_places(places, model, key=key))(keys)
 
 
 def _add_parts(

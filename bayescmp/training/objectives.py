@@ -12,9 +12,10 @@ from bayescmp import measures
 from bayescmp._types import PerPosition
 from bayescmp.generative import AbstractGenerativeModel
 from bayescmp.networks.network import NetworkLike, logits_at
+from bayescmp.networks.parts.positions import Places
 from bayescmp.oracle import AbstractOracle
 from bayescmp.records import Batch
-from bayescmp.training.precision import Precision, lower
+from bayescmp.training.precision import Precision, full_products, lower
 
 ObjectiveName = Literal["sampled", "rao_blackwell"]
 """``sampled`` is the cross-entropy on the drawn outcome, ``rao_blackwell`` its conditional
@@ -39,7 +40,8 @@ def batch_losses(
     objective: ObjectiveName,
     batch: Batch,
     *,
-    weights: tuple[float, ...] | None = None,
+    weights: tuple[float, ...] | Float[Array, " position"] | None = None,
+    places: Places | None = None,
     precision: Precision = "float32",
 ) -> BatchLosses:
     """Sum a batch's losses, and how far they lie above their floor.
@@ -56,12 +58,13 @@ def batch_losses(
         batch: Sequences.
         weights: How much each question of a sequence counts, one for each by default; a
             question of weight zero is left out, whatever the network answers.
+        places: Where the inputs of each sequence stand; one after the other by default.
         precision: Arithmetic of the network; its logits are compared in float32 at least.
 
     Returns:
         Sums over sequences and supervised positions.
     """
-    logits = _ask(network, model, batch, precision)
+    logits = _ask(network, model, batch, places, precision)
     log_q = jax.nn.log_softmax(logits)
     losses = measures.log_loss(log_q, batch.outcomes)
     excess = jnp.full_like(losses, jnp.nan)
@@ -71,7 +74,7 @@ def batch_losses(
         if objective == "rao_blackwell":
             losses = measures.cross_entropy(log_p, log_q)
 
-    weight = jnp.asarray(weights or np.ones(model.length), losses.dtype)
+    weight = jnp.asarray(np.ones(model.length) if weights is None else weights, losses.dtype)
     counts = batch.supervised & (weight > 0)
 
     def total(values: PerPosition) -> Float[Array, ""]:
@@ -81,10 +84,16 @@ def batch_losses(
 
 
 def _ask(
-    network: NetworkLike, model: AbstractGenerativeModel, batch: Batch, precision: Precision
+    network: NetworkLike,
+    model: AbstractGenerativeModel,
+    batch: Batch,
+    places: Places | None,
+    precision: Precision,
 ) -> Float[Array, "sequence position outcome"]:
     """Return the logits of each question, computed in one precision and kept in float32."""
     params, static = eqx.partition(network, eqx.is_inexact_array)
     lowered = eqx.combine(lower(params, precision), static)
-    logits = logits_at(lowered, lower(batch.inputs, precision), model.asked_positions)
+    inputs = lower(batch.inputs, precision)
+    with full_products(precision):
+        logits = logits_at(lowered, inputs, model.asked_positions, places=places)
     return logits.astype(jnp.promote_types(logits.dtype, jnp.float32))

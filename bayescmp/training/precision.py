@@ -1,5 +1,6 @@
 """Arithmetic in bfloat16 with weights in float32."""
 
+import contextlib
 from typing import Literal
 
 import jax
@@ -52,3 +53,20 @@ def lower(tree: PyTree[Array], precision: Precision) -> PyTree[Array]:
         return leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
     return jax.tree.map(cast, tree)
+
+
+def full_products(precision: Precision) -> contextlib.AbstractContextManager[object]:
+    """Return a context in which matrix products in float32 are what their name says.
+
+    Accelerators shorten the factors of a product unless they are told not to (a mantissa of
+    10 bits on recent NVIDIA cards).
+
+    Args:
+        precision: ``float32`` for full products; ``mixed`` leaves the device its way.
+
+    Returns:
+        A context for what is traced inside; gradients inherit it.
+    """
+    if precision == "float32":
+        return jax.default_matmul_precision("highest")
+    return contextlib.nullcontext()

@@ -20,8 +20,9 @@ from bayescmp.oracle import AbstractOracle
 from bayescmp.training.devices.mesh import SEED_AXIS, training_mesh
 from bayescmp.training.objectives import ObjectiveName
 from bayescmp.training.optimisers import Optimiser
+from bayescmp.training.places import RandomPlaces, check_places
 from bayescmp.training.precision import Precision, choose_precision
-from bayescmp.training.settings import Training, choose_objective, question_weights
+from bayescmp.training.settings import Training, choose_objective, first_steps, question_weights
 
 Keys = KeyArray[Array, " seed"]
 """Root key of each seed's data."""
@@ -49,6 +50,10 @@ class Problem:
     """Parts of a batch that are computed one after the other."""
     weights: tuple[float, ...] | None = None
     """How much each question counts; None weighs all alike."""
+    first_steps: tuple[int, ...] | None = None
+    """Step from which each question counts; None counts all from the start."""
+    places: RandomPlaces | None = None
+    """How places of inputs are drawn; None puts one after the other."""
     precision: Precision = "float32"
     average: float | None = None
     """Decay of the moving average of the weights; None keeps none."""
@@ -81,6 +86,7 @@ def pose(
     """
     params, static = _stack(networks)
     check_answers(networks[0], model)
+    check_places(training.places, networks[0], model)
     usable = oracle is not None and oracle.certificate.jittable
     problem = Problem(
         model=model,
@@ -96,6 +102,8 @@ def pose(
         ),
         accumulate=training.accumulate,
         weights=question_weights(training, model.length),
+        first_steps=first_steps(training, model.length),
+        places=training.places,
         precision=choose_precision(training.precision),
         average=training.average,
         vectorised=jax.default_backend() != "cpu",

@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import equinox as eqx
@@ -32,6 +32,8 @@ class Progress:
     """Energy of these steps, of everything that ran on the machine; NaN where it is not told."""
     flops: float = math.nan
     """Floating-point operations of one step of one seed, by XLA's count."""
+    clock: Float[np.ndarray, "chunk 3"] = field(default_factory=lambda: np.zeros((0, 3)))
+    """Steps done, and seconds and joules spent, by the end of each chunk."""
 
     @property
     def step(self) -> int:
@@ -96,15 +98,17 @@ def advance(
     first, count = np.int32(progress.step), np.int32(num_steps)
     state, record = chunk.run(progress.state, first, count, keys)
     record = jax.device_get(record)
-    seconds = time.perf_counter() - clock
+    seconds = progress.seconds + time.perf_counter() - clock
+    joules = progress.joules + meter.joules_between(counters, meter.read())
     return replace(
         progress,
         state=state,
         loss=np.append(progress.loss, record.loss[:, :num_steps], axis=1),
         excess=np.append(progress.excess, record.excess[:, :num_steps], axis=1),
-        seconds=progress.seconds + seconds,
-        joules=progress.joules + meter.joules_between(counters, meter.read()),
+        seconds=seconds,
+        joules=joules,
         flops=chunk.flops_per_step,
+        clock=np.append(progress.clock, [[progress.step + num_steps, seconds, joules]], axis=0),
     )
 
 
@@ -125,6 +129,8 @@ def stop_early(progress: Progress, problem: Problem, training: Training) -> Prog
     size, last = training.chunk_size, progress.step == training.num_steps
     if training.stop_below is None or last or not progress.step or progress.step % size:
         return progress
+    if training.curriculum is not None and progress.step - size < training.curriculum.steps:
+        return progress  # the excess of the first questions alone says little
     recent = np.mean(progress.excess[:, -size:], axis=1)
     stops = progress.goes_on & (recent < training.stop_below)
     fate = place(problem, np.where(stops, np.int32(STOPPED_EARLY), progress.fate))

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from bayescmp.oracle import AbstractOracle
+from bayescmp.training.curriculum import Curriculum
 from bayescmp.training.objectives import ObjectiveName
 from bayescmp.training.optimisers import Muon, Optimiser
+from bayescmp.training.places import RandomPlaces
 from bayescmp.training.precision import PrecisionName
 
 _COUNTS = (
@@ -45,6 +47,12 @@ class Training:
     position_weights: tuple[float, ...] | None = None
     """How much each question counts in the mean loss, one number for each question (below
     the horizon, if there is one); zero leaves it out. None weighs all alike."""
+    curriculum: Curriculum | None = None
+    """How the number of questions that are trained on grows, up to the horizon or to all of
+    them; None asks as many at each step."""
+    places: RandomPlaces | None = None
+    """Where inputs stand for the network's positions, in training only; None puts one after
+    the other."""
     accumulate: int = 1
     """Parts into which a batch is cut, one after the other, to need less memory. The step
     is the same up to rounding."""
@@ -74,6 +82,11 @@ class Training:
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise ValueError(f"{name}: expected at least 1, got {count}")
+        if self.curriculum is not None and self.curriculum.steps > self.num_steps:
+            raise ValueError(
+                f"curriculum: expected at most num_steps={self.num_steps} steps, got "
+                f"{self.curriculum.steps}"
+            )
         if self.num_snapshots < 0:
             raise ValueError(f"num_snapshots: expected at least 0, got {self.num_snapshots}")
         if self.batch_size % self.accumulate:
@@ -157,6 +170,37 @@ def question_weights(training: Training, num_questions: int) -> tuple[float, ...
             f"sequence, got {len(known)}"
         )
     return known + (0.0,) * (num_questions - len(known))
+
+
+def first_steps(training: Training, num_questions: int) -> tuple[int, ...] | None:
+    """Return the step from which each question of a sequence counts.
+
+    Args:
+        training: Settings.
+        num_questions: Questions in a sequence of the model.
+
+    Returns:
+        One number for each question, whatever it weighs; None where all count from the start.
+
+    Raises:
+        ValueError: If the curriculum starts beyond the horizon or the sequence, or with
+            questions that weigh nothing.
+
+    Example:
+        >>> growing = bc.training.Curriculum(start=2, steps=50)
+        >>> first_steps(bc.Training(curriculum=growing), num_questions=4)
+        (0, 0, 25, 50)
+    """
+    if training.curriculum is None:
+        return None
+    weights, start = question_weights(training, num_questions), training.curriculum.start
+    if weights is not None and not any(weights[:start]):
+        raise ValueError(
+            "curriculum: expected to start with a question of positive weight, got weights "
+            f"{weights[:start]} for the first {start}"
+        )
+    last = training.horizon or num_questions
+    return training.curriculum.first_steps(last) + (0,) * (num_questions - last)
 
 
 def _check_weights(training: Training) -> None:

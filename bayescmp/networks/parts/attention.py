@@ -10,7 +10,7 @@ from bayescmp._types import Key
 from bayescmp.networks.parts.dense import dense
 from bayescmp.networks.parts.kernels import KernelName, causal_mask, weigh
 from bayescmp.networks.parts.mixer import (
-    AbstractMixer,
+    AbstractPlacedMixer,
     AttentionView,
     Heads,
     HeadScale,
@@ -20,10 +20,10 @@ from bayescmp.networks.parts.mixer import (
     Stream,
     scale_heads,
 )
-from bayescmp.networks.parts.positions import Positions, distance_bias, rotate
+from bayescmp.networks.parts.positions import Places, Positions, distance_bias, rotate
 
 
-class Attention(AbstractMixer):
+class Attention(AbstractPlacedMixer):
     """``weights(Q K^T / sqrt(head_size)) V`` over the past, then an output projection.
 
     With fewer source heads than heads, groups of heads share keys and values.
@@ -96,13 +96,17 @@ class Attention(AbstractMixer):
         self.hide_start = hide_start
 
     def __call__(
-        self, x: Stream, head_scale: HeadScale, instead: Heads | None = None
+        self,
+        x: Stream,
+        head_scale: HeadScale,
+        instead: Heads | None = None,
+        places: Places | None = None,
     ) -> MixerResult:
         """Attend from every position to itself and its past."""
         queries, keys, values = self.project(x)
         if self.positions == "rotary":
-            queries, keys = rotate(queries), rotate(keys)
-        pattern = self.attend(queries, keys)
+            queries, keys = rotate(queries, places), rotate(keys, places)
+        pattern = self.attend(queries, keys, places)
         mixed = scale_heads(pattern @ self._share(values), head_scale, instead)
         output = dense(jnp.moveaxis(mixed, -3, -2).reshape(*x.shape[:-1], -1), self.out)
         if self.biases is not None:
@@ -127,12 +131,13 @@ class Attention(AbstractMixer):
         queries, keys, values = jnp.split(jnp.moveaxis(heads, -2, -3), np.cumsum(counts)[:2], -3)
         return queries, keys, values
 
-    def attend(self, queries: Heads, keys: SourceHeads) -> Pattern:
+    def attend(self, queries: Heads, keys: SourceHeads, places: Places | None = None) -> Pattern:
         """Return the weight of every source position; zero for the future.
 
         Args:
             queries: Queries of each head.
             keys: Keys of each source head.
+            places: Where inputs stand; one after the other by default.
 
         Returns:
             Attention weights.
@@ -140,7 +145,8 @@ class Attention(AbstractMixer):
         length, head_size = queries.shape[-2:]
         scores = queries @ jnp.swapaxes(self._share(keys), -1, -2) / head_size**0.5
         if self.positions == "alibi":
-            scores = scores + distance_bias(self.num_heads, length).astype(scores.dtype)
+            bias = distance_bias(self.num_heads, length, places)
+            scores = scores + bias.astype(scores.dtype)
         mask = causal_mask(length, self.window, hide_start=self.hide_start)
         return weigh(self.kernel, scores, mask)
 

@@ -9,12 +9,14 @@ from bayescmp.networks.parts.experts import Experts
 from bayescmp.networks.parts.feed_forward import FeedForward
 from bayescmp.networks.parts.mixer import (
     AbstractMixer,
+    AbstractPlacedMixer,
     AttentionView,
     Heads,
     MixerResult,
     Stream,
 )
 from bayescmp.networks.parts.norms import Norm, NormPlace, normalise
+from bayescmp.networks.parts.positions import Places
 
 
 class BlockResult(eqx.Module):
@@ -58,26 +60,32 @@ class Block(eqx.Module):
     """None in an attention-only network."""
     norm_place: NormPlace = eqx.field(static=True)
 
-    def __call__(self, x: Stream, changes: BlockChanges) -> BlockResult:
+    def __call__(
+        self, x: Stream, changes: BlockChanges, places: Places | None = None
+    ) -> BlockResult:
         """Add to the residual stream.
 
         Args:
             x: Residual stream.
             changes: What is done to the parts and to the stream.
+            places: Where inputs stand; one after the other by default.
 
         Returns:
             The new stream and everything on the way to it.
         """
-        mixed, middle = self.mix(x, changes)
+        mixed, middle = self.mix(x, changes, places)
         mlp_out, after = self.transform(middle, changes)
         return BlockResult(x, mixed.output, middle, mlp_out, after, mixed.attention)
 
-    def mix(self, x: Stream, changes: BlockChanges) -> tuple[MixerResult, Stream]:
+    def mix(
+        self, x: Stream, changes: BlockChanges, places: Places | None = None
+    ) -> tuple[MixerResult, Stream]:
         """Let positions learn of their past: the first half of a block.
 
         Args:
             x: Residual stream.
             changes: What is done to the parts and to the stream.
+            places: Where inputs stand; one after the other by default.
 
         Returns:
             What the mixer adds, and the stream between the halves.
@@ -86,7 +94,10 @@ class Block(eqx.Module):
             nothing = MixerResult(jnp.zeros_like(x), None)
             return nothing, change_stream(changes.after_mixer, self._after(self.mixer_norm, x))
         before = self._before(self.mixer_norm, x)
-        mixed = self.mixer(before, changes.head_scale, changes.heads)
+        if isinstance(self.mixer, AbstractPlacedMixer):
+            mixed = self.mixer(before, changes.head_scale, changes.heads, places)
+        else:
+            mixed = self.mixer(before, changes.head_scale, changes.heads)
         output = replaced(mixed.output, changes.mixer_scale, changes.mixer_out)
         middle = self._after(self.mixer_norm, x + output)
         return MixerResult(output, mixed.attention), change_stream(changes.after_mixer, middle)

@@ -6,6 +6,7 @@ import equinox as eqx
 from jaxtyping import Array, Float
 
 from bayescmp.networks.parts.changes import replaced
+from bayescmp.networks.parts.positions import Places
 
 Stream = Float[Array, "*sequence input_position feature"]
 Heads = Float[Array, "*sequence head input_position head_feature"]
@@ -51,6 +52,30 @@ class AbstractMixer(eqx.Module):
             head_scale: Factor on what each head writes; mixers without heads have one.
             instead: What takes the place of the rest of what each head gathers before the
                 output projection; None for zeros.
+
+        Returns:
+            The output, and everything on the way to it.
+        """
+
+
+class AbstractPlacedMixer(AbstractMixer):
+    """A mixer that may go by where inputs stand, instead of by their order alone."""
+
+    @abc.abstractmethod
+    def __call__(
+        self,
+        x: Stream,
+        head_scale: HeadScale,
+        instead: Heads | None = None,
+        places: Places | None = None,
+    ) -> MixerResult:
+        """Mix positions.
+
+        Args:
+            x: Normalised residual stream.
+            head_scale: Factor on what each head writes.
+            instead: What takes the place of the rest of what each head gathers.
+            places: Where inputs stand; one after the other by default.
 
         Returns:
             The output, and everything on the way to it.

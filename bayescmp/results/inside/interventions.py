@@ -58,6 +58,12 @@ GROUP = Group(
             "bit",
             "the same with as many random directions, mean over draws",
         ),
+        "removal_p_value": Variable(
+            ("seed", "direction", "stream"),
+            "1",
+            "chance of as much damage if the directions were random ones",
+            required=False,
+        ),
         "swap_margin": Variable(
             ("seed", "stream", "position"),
             "bit",
@@ -84,6 +90,33 @@ GROUP = Group(
             "bit",
             "mean margin after swapping as many random directions, mean over draws",
         ),
+        "swap_stranger": Variable(
+            ("seed", "stream"),
+            "bit",
+            "mean margin after the stream of a stranger is put in, mean over draws",
+            required=False,
+        ),
+        "swap_p_value": Variable(
+            ("seed", "stream"),
+            "1",
+            "chance of as high a mean margin if the donor were one more stranger",
+            required=False,
+        ),
+        "edit_margin": Variable(
+            ("seed", "stream", "position"),
+            "bit",
+            "margin towards a prompt with one other token, its stream put in where that stands",
+            required=False,
+        ),
+        "edit_margin_before": Variable(
+            ("seed", "position"), "bit", "the same for the network's own answer", required=False
+        ),
+        "edit_mean": Variable(
+            ("seed", "stream"), "bit", "mean of that margin over cases", required=False
+        ),
+        "edit_mean_before": Variable(
+            ("seed",), "bit", "the same for the network's own answer", required=False
+        ),
         "steering_kl": Variable(
             ("seed", "stream", "steered"),
             "bit",
@@ -92,7 +125,13 @@ GROUP = Group(
         "steering_control": Variable(
             ("seed", "stream", "steered"),
             "bit",
-            "the same after a shift of that length in random directions, mean over draws",
+            "the same after a shift of that length in a random direction",
+        ),
+        "steering_p_value": Variable(
+            ("seed", "stream"),
+            "1",
+            "chance of coming as near, all the way, by a shift in a random direction",
+            required=False,
         ),
         "steering_kl_before": Variable(
             ("seed", "steered"), "bit", "the same for the network's own answer"
@@ -104,6 +143,9 @@ GROUP = Group(
         "num_controls": Attribute("number", "random changes beside each one"),
         "matched_share": Attribute(
             "number", "share of donors that read the same where the question is asked"
+        ),
+        "edited_share": Attribute(
+            "number", "share of cases with a token that could be another one", required=False
         ),
     },
     required=False,

@@ -7,11 +7,13 @@ DIMENSIONS: dict[str, Dimension] = {
         "lens: the network's own read-out, tuned to its answer, fitted to exact Bayes", start=None
     ),
     "lens_draw": Dimension("network with fresh initial weights, the Bayes lens's control"),
+    "head_draw": Dimension("the same, for what heads write"),
 }
 """Axes that only this group has."""
 
 _MEAN = ("seed", "lens", "stream")
 _PLACE = ("seed", "stream")
+_HEAD = ("seed", "block", "head")
 
 GROUP = Group(
     "what each place in the residual stream would answer, by lenses",
@@ -57,6 +59,25 @@ GROUP = Group(
             "bool",
             required=False,
         ),
+        "head_kl": Variable(
+            _HEAD,
+            "bit",
+            "mean KL from the exact law to the Bayes lens of what one head writes",
+            required=False,
+        ),
+        "head_control_kl": Variable(
+            ("seed", "head_draw", "block", "head"),
+            "bit",
+            "the same of a network with initial weights",
+            required=False,
+        ),
+        "head_adds": Variable(
+            _HEAD,
+            "1",
+            "whether more is read from what this head writes than at initialisation",
+            "bool",
+            required=False,
+        ),
         "decodable": Variable(
             _PLACE,
             "1",
@@ -67,7 +88,10 @@ GROUP = Group(
     },
     {
         "fitting": Attribute("text", "which questions lenses were fitted to and judged on"),
-        "level": Attribute("number", "chance of any false statement in rises, and in decodable"),
+        "level": Attribute(
+            "number",
+            "chance of any false statement in rises and head_adds together, and in decodable",
+        ),
     },
     required=False,
 )

@@ -7,40 +7,55 @@ DIMENSIONS: dict[str, Dimension] = {
     "probe_place": Dimension("place in the residual stream, or all of them", start=None),
     "probe_control": Dimension("what a read-out is held against", start=None),
     "probe_draw": Dimension("network of the same shape that nobody trained"),
+    "probe_head_draw": Dimension("the same, for what heads write"),
 }
 """Axes that only this group has."""
 
-_SCORE = ("seed", "probe_target", "probe_place")
-_CONTROL = ("seed", "probe_target", "probe_control", "probe_place")
-_DRAW = ("seed", "probe_target", "probe_draw", "probe_place")
+_PLACE = ("probe_place",)
+_HEAD = ("block", "head")
 
 
-def _score(name: str, unit: str, what: str, *, required: bool) -> dict[str, Variable]:
+def _score(
+    name: str, unit: str, what: str, place: tuple[str, ...], *, required: bool
+) -> dict[str, Variable]:
     """Describe one kind of score, its interval and its controls, none of which stands alone."""
+    axes = ("seed", "probe_target")
+
+    def variable(further: tuple[str, ...], text: str) -> Variable:
+        return Variable((*axes, *further, *place), unit, text, required=required)
+
+    head = "head_" if place == _HEAD else ""
+    text = f"from what one head writes: {what}" if head else what
     return {
-        name: Variable(_SCORE, unit, what, required=required),
-        f"{name}_low": Variable(
-            _SCORE, unit, f"lower end over sequences: {what}", required=required
-        ),
-        f"{name}_high": Variable(
-            _SCORE, unit, f"upper end over sequences: {what}", required=required
-        ),
-        f"control_{name}": Variable(_CONTROL, unit, f"of each control: {what}", required=required),
-        f"initial_{name}": Variable(
-            _DRAW, unit, f"of each network that nobody trained: {what}", required=required
+        f"{head}{name}": variable((), text),
+        f"{head}{name}_low": variable((), f"lower end over sequences: {text}"),
+        f"{head}{name}_high": variable((), f"upper end over sequences: {text}"),
+        f"{head}control_{name}": variable(("probe_control",), f"of each control: {text}"),
+        f"{head}initial_{name}": variable(
+            (f"probe_{head}draw",), f"of each network that nobody trained: {text}"
         ),
     }
 
 
+_SHARE = "share of the target's variance that is read"
+_DIVERGENCE = "KL divergence from exact to decoded law"
+_CHANCE = "chance of reading as much from one more network that nobody trained"
+_SCORE = ("seed", "probe_target", "probe_place")
+_HEAD_SCORE = ("seed", "probe_target", "block", "head")
+
 GROUP = Group(
     "what affine probes read from the stream, beside their controls",
     {
-        **_score("r_squared", "1", "share of the target's variance that is read", required=True),
-        **_score("kl", "bit", "KL divergence from exact to decoded law", required=False),
-        "p_value": Variable(
-            _SCORE, "1", "chance of reading as much from one more network that nobody trained"
-        ),
+        **_score("r_squared", "1", _SHARE, _PLACE, required=True),
+        **_score("kl", "bit", _DIVERGENCE, _PLACE, required=False),
+        "p_value": Variable(_SCORE, "1", _CHANCE),
         "penalty": Variable(_SCORE, "1", "ridge penalty, as a share of the mean eigenvalue"),
+        **_score("r_squared", "1", _SHARE, _HEAD, required=False),
+        **_score("kl", "bit", _DIVERGENCE, _HEAD, required=False),
+        "head_p_value": Variable(_HEAD_SCORE, "1", _CHANCE, required=False),
+        "head_penalty": Variable(
+            _HEAD_SCORE, "1", "ridge penalty, as a share of the mean eigenvalue", required=False
+        ),
         "rank": Variable(
             ("seed", "probe_place"), "1", "directions in which the features vary", "int"
         ),

@@ -18,6 +18,7 @@ from bayescmp.training.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from bayescmp.training.checkpoints.differences import describe_differences
+from bayescmp.training.checkpoints.stored_network import known_classes
 from bayescmp.training.problem import Keys, Problem, place
 from bayescmp.training.progress import Progress
 from bayescmp.training.settings import Training
@@ -89,14 +90,20 @@ def restore_progress(path: Path, start: Progress, identity: Identity, problem: P
     """
     header = check_same_run(path, identity)
     arrays = read_arrays(path)
-    kept = {name: arrays.get(name, now) for name, now in _split(start)[0].items()}
+    kept = {name: arrays[name] for name in _split(start)[0] if name in arrays}
     fitted = fit_arrays(path, arrays, kept | {"state": start.state})
     values = {name: decode(value, {}) for name, value in header["progress"].items()}
-    return replace(start, **kept | values | {"state": place(problem, fitted["state"])})
+    run = replace(start, **kept | values | {"state": place(problem, fitted["state"])})
+    if "clock" in kept or not run.step:
+        return run
+    # A file from before there was a clock says what all steps have cost.
+    return replace(run, clock=np.array([[run.step, run.seconds, run.joules]]))
 
 
 def check_same_run(path: Path, identity: Identity) -> dict[str, Any]:
     """Check that a checkpoint belongs to a run.
+
+    Options that did not exist when it was written count as their defaults.
 
     Args:
         path: Checkpoint.
@@ -109,9 +116,23 @@ def check_same_run(path: Path, identity: Identity) -> dict[str, Any]:
         ValueError: If the file is damaged or belongs to another run; lists what differs.
     """
     header = read_header(path)
-    if told := describe_differences(header["run"], identity):
+    there, here = (
+        {name: _complete(part) for name, part in run.items()} for run in (header["run"], identity)
+    )
+    if told := describe_differences(there, here):
         raise ValueError(f"checkpoint {str(path)!r} belongs to another run: {told}")
     return header
+
+
+def _complete(part: Plain) -> Plain:
+    """Give a record of ours the fields that its file lacks; leave anything else as it is."""
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind not in known_classes():
+        return part
+    try:
+        return encode(decode(part, known_classes()))
+    except ValueError:  # an option that this version does not know, which is a difference
+        return part
 
 
 def _split(progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -103,14 +103,14 @@ def load_training(path: str | os.PathLike[str]) -> Training:
 
 
 @cache
-def _known_classes() -> Mapping[str, type]:
+def known_classes() -> Mapping[str, type]:
     """Return every class that a file may name."""
     return class_table(TaskShape, Training, *CONFIGS.values())
 
 
 def _decode(path: Path, name: str, plain: Any) -> Any:
     try:
-        return decode(plain, _known_classes())
+        return decode(plain, known_classes())
     except ValueError as error:
         raise ValueError(f"checkpoint {str(path)!r}: {name}: {error}") from error
 

@@ -122,7 +122,8 @@ def learning_curve(
 ) -> tuple[Float[np.ndarray, " step"], Float[np.ndarray, " step"]]:
     """Return how far the loss is above its floor against what has been spent by then.
 
-    Steps of a run cost the same; of what is measured, time and energy, each gets the mean.
+    Steps of a run cost the same; time and energy are read off the clock at the end of each
+    chunk of steps, whose steps get the mean.
 
     Args:
         fit: Trained network with its history.
@@ -141,8 +142,12 @@ def learning_curve(
         >>> learning_curve(result, "sequence")[0].tolist()
         [64.0, 128.0]
     """
-    steps = np.arange(1, fit.num_steps + 1)
-    return steps * account(fit).per_step(axis), np.asarray(fit.excess)
+    steps, cost = np.arange(1, fit.num_steps + 1), account(fit).per_step(axis)
+    column = {"second": 1, "joule": 2}.get(axis)
+    if column is None or fit.clock is None or not len(fit.clock):
+        return steps * cost, np.asarray(fit.excess)
+    clock = np.concatenate([np.zeros((1, 3)), fit.clock])
+    return np.interp(steps, clock[:, 0], clock[:, column]), np.asarray(fit.excess)
 
 
 def spent(fits: Mapping[str, Fit]) -> dict[Axis, Float[np.ndarray, " fit"]]:

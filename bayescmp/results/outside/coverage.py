@@ -1,0 +1,47 @@
+"""The table of ``/coverage``: how often what comes lies in the sets a predictor would name."""
+
+from bayescmp.results.vocabulary import Dimension, Group, Variable
+
+DIMENSIONS: dict[str, Dimension] = {
+    "region": Dimension("order in which sets take outcomes in", start=None),
+    "nominal": Dimension("mass that the predictor gives the set", "%", start=None),
+}
+"""Axes that only this group has."""
+
+_REGION = ("seed", "region")
+_CURVE = (*_REGION, "nominal")
+_PLACE = (*_REGION, "position")
+
+GROUP = Group(
+    "expected coverage of a predictor's sets: highest density, and nearest to a reference (TARP)",
+    {
+        "coverage": Variable(_CURVE, "1", "share of questions whose outcome lies in the set"),
+        "band": Variable(
+            _CURVE,
+            "1",
+            "half the width of the simultaneous 95 % band of a calibrated predictor",
+        ),
+        "exact_coverage": Variable(
+            _CURVE, "1", "chance under the exact law that the outcome lies in the set"
+        ),
+        "p_value": Variable(
+            _REGION, "1", "chance of a coverage as far out at any level, if calibrated"
+        ),
+        "error": Variable(
+            _REGION, "points", "mean over levels of coverage minus level, in percentage points"
+        ),
+        "error_low": Variable(_REGION, "points", "lower end of its interval over sequences"),
+        "error_high": Variable(_REGION, "points", "upper end of its interval over sequences"),
+        "exact_error": Variable(_REGION, "points", "the same under the exact law, without labels"),
+        "error_by_position": Variable(_PLACE, "points", "coverage error at each position"),
+        "exact_error_by_position": Variable(
+            _PLACE, "points", "the same under the exact law, without labels"
+        ),
+        "p_by_position": Variable(
+            _PLACE, "1", "p-value of each position, adjusted for all; NaN where not tested"
+        ),
+        "num_sequences": Variable(_REGION, "1", "sequences that it was judged on", "int"),
+    },
+    required=False,
+)
+"""Its variables."""
