@@ -245,6 +245,18 @@ def test_the_temperature_test_keeps_its_level_under_dependence() -> None:
     assert rejected < 42
 
 
+@pytest.mark.parametrize("rare", [1e-4, 1e-3, 1e-2])
+def test_outcomes_too_rare_to_come_do_not_refute_an_exact_predictor(rare: float) -> None:
+    laws, counts = np.log(np.tile([1.0 - rare, rare], (200, 3, 1))), np.ones((200, 3), bool)
+    rng, rejected = np.random.default_rng(3), 0
+    for _ in range(400):
+        came = (rng.random((200, 3)) < rare).astype(int)
+        rejected += temperature_p_value(laws, came, counts) < 0.05
+    # At most 20 expected, standard error 4.4; five of these. Student's t alone rejects 220 of
+    # 400 at a thousandth, where none of 600 questions had the rare outcome.
+    assert rejected < 42
+
+
 def test_a_temperature_has_limits() -> None:
     certain = np.log(np.array([[[1.0 - 1e-300, 1e-300]]] * 3))
     came, counts = np.zeros((3, 1), int), np.ones((3, 1), bool)

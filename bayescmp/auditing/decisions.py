@@ -15,7 +15,7 @@ from bayescmp.auditing.asking import ask_about, first_sites, why_not_rewritable
 from bayescmp.auditing.judged import Judged
 from bayescmp.comparison.evaluation import Subject
 from bayescmp.generative import AbstractGenerativeModel
-from bayescmp.measures.decisions import ACTIONS, Decided, Utilities, score_decisions
+from bayescmp.measures.decisions import ACTIONS, Decided, Utilities, lose, score_decisions
 from bayescmp.measures.interval import Interval, mean_interval
 from bayescmp.results.tree import make_dataset
 
@@ -51,7 +51,7 @@ class Decisions:
     @property
     def regret(self) -> PerPosition:
         """What its decisions lose."""
-        return self.best_utility - self.utility
+        return lose(self.best_utility, self.utility)
 
     @property
     def mean_regret(self) -> Interval:

@@ -52,6 +52,10 @@ class Utilities:
         return self.right - self.wrong
 
 
+ROUNDING = 64 * np.finfo(np.float64).eps
+"""Share of a utility that sums over some tens of outcomes may lose."""
+
+
 @dataclass(frozen=True)
 class Decided:
     """What a predictor decides, and what that is worth under the exact law."""
@@ -69,8 +73,29 @@ class Decided:
 
     @property
     def regret(self) -> Float[np.ndarray, " question"]:
-        """Best utility minus that of the predictor's decision; never negative but by rounding."""
-        return self.best_utility - self.utility
+        """Best utility minus that of the predictor's decision; 0 where they differ by rounding."""
+        return lose(self.best_utility, self.utility)
+
+
+def lose(
+    best: Float[np.ndarray, "*question"], utility: Float[np.ndarray, "*question"]
+) -> Float[np.ndarray, "*question"]:
+    """Subtract what a decision is worth from the best there is, and leave rounding out.
+
+    Args:
+        best: Utility of the Bayes-optimal decision.
+        utility: Utility of the decision that was taken.
+
+    Returns:
+        The loss; 0 where the two differ by rounding, NaN where either is.
+
+    Example:
+        >>> from bayescmp.measures.decisions import lose
+        >>> lose(np.array([0.3, 0.5]), np.array([0.1 + 0.2, 0.25]))
+        array([0.  , 0.25])
+    """
+    gap = best - utility
+    return np.where(np.abs(gap) <= ROUNDING * np.maximum(np.abs(best), 1.0), 0.0, gap)
 
 
 def score_decisions(

@@ -12,6 +12,8 @@ import scipy.special
 import scipy.stats
 from jaxtyping import Bool, Float, Int
 
+from bayescmp.measures.joint_sums import remove_skewness
+
 Laws = Float[np.ndarray, "sequence position outcome"]
 Drawn = Int[np.ndarray, "sequence position"]
 Counts = Bool[np.ndarray, "sequence position"]
@@ -66,14 +68,25 @@ def apply_temperature(
     return scipy.special.log_softmax(log_q / temperature, axis=-1)
 
 
+LEAST_SHARE = 0.9
+"""Of the announced variance that a test reckons with at least."""
+
+MOST_SKEWNESS = 1.0 / 3.0
+"""Of a sum of scores that is still taken for nearly normal."""
+
+
 def temperature_p_value(log_q: Laws, outcomes: Drawn, counts: Counts) -> float:
     """Test whether temperature one is right, without fitting any.
 
     The score of the inverse temperature at one is ``-log q(y) - H(q)``: surprise at what came,
     above the surprise that was announced. Its mean is zero at every question of a calibrated
     predictor, whatever else the sequence holds, so the sums over the sequences' questions have
-    mean zero, and Student's t is theirs. It sees no error that leaves surprise as announced,
-    such as forgetting an observation and answering rightly by the others.
+    mean zero. Their variance is the larger of what they show and nine tenths of what the laws
+    announce: surprises so rare that none came would otherwise be taken for impossible, and
+    exact predictors rejected. Student's t is theirs after their announced skewness is removed;
+    where that is above 1/3 (fewer than some nine rare surprises expected) the bound of Chebyshev
+    stands in its place. It sees no error that leaves surprise as announced, such as
+    forgetting an observation and answering rightly by the others.
 
     Args:
         log_q: Judged log probabilities [nat].
@@ -99,13 +112,33 @@ def temperature_p_value(log_q: Laws, outcomes: Drawn, counts: Counts) -> float:
     losses = np.where(counts, _losses(log_q, outcomes), 0.0)
     if np.isinf(losses).any():
         return 0.0
-    scores = (losses - np.where(counts, scipy.special.entr(np.exp(log_q)).sum(axis=-1), 0.0)).sum(
-        axis=1
-    )
+    announced, variance, third = _announced(log_q, counts)
+    scores = losses.sum(axis=1) - announced
     # Rounding of certain answers is some 1e-16; no score of drawn outcomes is that small.
     if np.all(np.abs(scores) <= 1e-12):
         return 1.0
-    return mean_zero_p_value(scores)
+    spread = max(float(scores.var(ddof=1)), LEAST_SHARE * variance)
+    statistic = float(scores.mean()) / np.sqrt(spread / len(scores))
+    skewness = third / (spread**1.5 * np.sqrt(len(scores)))
+    if abs(skewness) > MOST_SKEWNESS:
+        return float(min(1.0, statistic**-2.0)) if statistic else 1.0
+    straight = remove_skewness(np.array([statistic]), np.array([skewness]))[0]
+    return float(2.0 * scipy.special.stdtr(len(scores) - 1, -abs(straight)))
+
+
+def _announced(log_q: Laws, counts: Counts) -> tuple[Float[np.ndarray, " sequence"], float, float]:
+    """Return each sequence's announced surprise, and its mean variance and third moment.
+
+    The last two are sums over questions, as for questions whose scores do not go together.
+    """
+    q = np.exp(log_q)
+    entropy = scipy.special.entr(q).sum(axis=-1)
+    apart = np.where(q > 0.0, -log_q - entropy[..., None], 0.0)
+    mean, square, cube = (
+        np.where(counts, values, 0.0).sum(axis=1)
+        for values in (entropy, (q * apart**2).sum(axis=-1), (q * apart**3).sum(axis=-1))
+    )
+    return mean, float(square.mean()), float(cube.mean())
 
 
 def fit_temperature(

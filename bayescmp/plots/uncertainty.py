@@ -57,7 +57,9 @@ def plot_uncertainty(tree: xr.DataTree) -> Figure:
         ]
         count_axis(panels[0], positions, POSITION_LABEL)
         value_axis(panels[0].yaxis)
-        panels[0].set_ylim(bottom=min(0.0, *(float(np.nanmin(x.values)) for x in lines)))
+        ends = [(float(np.nanmin(x.values)), float(np.nanmax(x.values))) for x in lines]
+        top = 1.05 * max(high for _, high in ends)
+        panels[0].set_ylim(min(0.0, *(low for low, _ in ends)), top or 1.0)
         draw_lines(panels[0], positions, lines, space)
         if with_futures:
             _draw_futures(tree, figure, space)

@@ -82,8 +82,8 @@ def _summarise(tree: xr.DataTree) -> str:
         verdict = f"The network is {join_words([way for way in ways if way])}{seeds}"
     chances = join_words([write_chance(value) for value in p_values])
     return (
-        f"{verdict}: highest-density sets cover {value} points ({note}) more than their level on "
-        f"average, and {exact} points under the exact law, without labels ({chances})."
+        f"{verdict}: the coverage of highest-density sets, minus their level, is {value} points "
+        f"({note}) on average, and {exact} points under the exact law, without labels ({chances})."
     )
 
 

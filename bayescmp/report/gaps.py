@@ -8,8 +8,9 @@ import xarray as xr
 from bayescmp.plots.series import has_variable, read_array, supervised_positions
 from bayescmp.report.words import join_words, plural
 
-NAMED_TARGETS = ("probe_target",)
-"""Axes of which some entries have no such number at all: a target that is not a law has no KL."""
+NAMED_TARGETS = ("probe_target", "forecast")
+"""Axes of which some entries have no such number at all: a target that is not a law has no KL, and
+a forecast that was never made came true neither often nor seldom."""
 
 
 def describe_gaps(tree: xr.DataTree, paths: Sequence[str]) -> str:
