@@ -242,7 +242,7 @@ def test_the_group_holds_what_was_found(found: list[Coverage]) -> None:
     assert group["region"].values.tolist() == list(REGIONS)
     assert group["nominal"].values[[0, -1]].tolist() == [5, 95]
     assert group["error"].values[1, DENSEST] == found[1].regions[DENSEST].error.mean
-    assert group["error"].attrs["units"] == "points"
+    assert group["error"].attrs["units"] == "point"
 
 
 def test_the_page_says_which_way_a_predictor_is_off(found: list[Coverage]) -> None:

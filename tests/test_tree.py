@@ -39,12 +39,16 @@ def test_every_axis_has_its_row_and_every_row_its_axis() -> None:
     assert used == set(DIMENSIONS)
 
 
+UNITS = {"bit", "nat", "1", "step", "unit of the metric", "point", "utility", "task"}
+"""Points are percentage points; a utility has the unit that its study gives it."""
+
+
 def test_every_variable_says_what_it_is_in_which_unit() -> None:
     for path, group in SCHEMA.items():
         assert group.meaning, path
         for name, row in group.variables.items():
             assert row.long_name, f"{path}/{name}"
-            assert row.units in {"bit", "nat", "1", "step", "unit of the metric"}, f"{path}/{name}"
+            assert row.units in UNITS, f"{path}/{name}"
 
 
 # ------------------------------------------------------------------------ building

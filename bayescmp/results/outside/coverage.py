@@ -28,14 +28,14 @@ GROUP = Group(
             _REGION, "1", "chance of a coverage as far out at any level, if calibrated"
         ),
         "error": Variable(
-            _REGION, "points", "mean over levels of coverage minus level, in percentage points"
+            _REGION, "point", "mean over levels of coverage minus level, in percentage points"
         ),
-        "error_low": Variable(_REGION, "points", "lower end of its interval over sequences"),
-        "error_high": Variable(_REGION, "points", "upper end of its interval over sequences"),
-        "exact_error": Variable(_REGION, "points", "the same under the exact law, without labels"),
-        "error_by_position": Variable(_PLACE, "points", "coverage error at each position"),
+        "error_low": Variable(_REGION, "point", "lower end of its interval over sequences"),
+        "error_high": Variable(_REGION, "point", "upper end of its interval over sequences"),
+        "exact_error": Variable(_REGION, "point", "the same under the exact law, without labels"),
+        "error_by_position": Variable(_PLACE, "point", "coverage error at each position"),
         "exact_error_by_position": Variable(
-            _PLACE, "points", "the same under the exact law, without labels"
+            _PLACE, "point", "the same under the exact law, without labels"
         ),
         "p_by_position": Variable(
             _PLACE, "1", "p-value of each position, adjusted for all; NaN where not tested"
