@@ -19,7 +19,7 @@ from bayescmp.inspection.subset import take_for_heads
 NUM_DRAWS = 16
 """Networks with initial weights: many, since some of their heads read much by chance."""
 
-MOST_FITTED = 2**12
+MOST_FITTED = 2**11
 """Questions that the lens of a head is fitted to, at most: it has few numbers to find, and is
 fitted in every network with initial weights too."""
 
