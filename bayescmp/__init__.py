@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from bayescmp.comparison.explaining import which_bayes as which_bayes
     from bayescmp.comparison.memory import MemoryLength as MemoryLength
     from bayescmp.comparison.memory import memory_length as memory_length
+    from bayescmp.comparison.siding import find_side as find_side
     from bayescmp.derivation import derive_oracle as derive_oracle
+    from bayescmp.exact.graphs.asking import ask_graph as ask_graph
+    from bayescmp.exact.graphs.asking import explain_impossible as explain_impossible
+    from bayescmp.exact.graphs.named_graph import NamedGraph as NamedGraph
+    from bayescmp.exact.graphs.read_graph import read_graph as read_graph
     from bayescmp.experiment import train_and_compare as train_and_compare
     from bayescmp.generative import AbstractGenerativeModel as AbstractGenerativeModel
     from bayescmp.generative import GenerativeModel as GenerativeModel
@@ -112,6 +117,7 @@ __all__ = [
     "Lion",
     "MemoryLength",
     "Muon",
+    "NamedGraph",
     "Oracle",
     "ParameterGroup",
     "Reference",
@@ -126,6 +132,7 @@ __all__ = [
     "Workspace",
     "__version__",
     "account",
+    "ask_graph",
     "audit",
     "auditing",
     "build_network",
@@ -134,6 +141,8 @@ __all__ = [
     "derive_oracle",
     "exact",
     "examine",
+    "explain_impossible",
+    "find_side",
     "fit",
     "fit_seeds",
     "import_transformer",
@@ -156,6 +165,7 @@ __all__ = [
     "networks",
     "plots",
     "predictors",
+    "read_graph",
     "run_study",
     "run_sweep",
     "save_tree",
@@ -207,6 +217,7 @@ _HOMES = {
     "Lion": "bayescmp.training.optimisers",
     "MemoryLength": "bayescmp.comparison.memory",
     "Muon": "bayescmp.training.optimisers",
+    "NamedGraph": "bayescmp.exact.graphs.named_graph",
     "Oracle": "bayescmp.oracle",
     "ParameterGroup": "bayescmp.training.optimisers",
     "Reference": "bayescmp.records",
@@ -221,12 +232,15 @@ _HOMES = {
     "WhichBayes": "bayescmp.comparison.explaining",
     "Workspace": "bayescmp.workspace",
     "account": "bayescmp.training.costs.accounting",
+    "ask_graph": "bayescmp.exact.graphs.asking",
     "audit": "bayescmp.auditing.audit",
     "build_network": "bayescmp.networks.registry",
     "certify": "bayescmp.certification",
     "compare": "bayescmp.comparison.compare",
     "derive_oracle": "bayescmp.derivation",
     "examine": "bayescmp.inspection.examine",
+    "explain_impossible": "bayescmp.exact.graphs.asking",
+    "find_side": "bayescmp.comparison.siding",
     "fit": "bayescmp.training.loop",
     "fit_seeds": "bayescmp.training.loop",
     "import_transformer": "bayescmp.networks.importing",
@@ -241,6 +255,7 @@ _HOMES = {
     "match_parameters": "bayescmp.networks.matching",
     "memory_length": "bayescmp.comparison.memory",
     "merge_trees": "bayescmp.results.merging",
+    "read_graph": "bayescmp.exact.graphs.read_graph",
     "run_study": "bayescmp.running",
     "run_sweep": "bayescmp.sweep.sweeping",
     "save_tree": "bayescmp.results.tree",

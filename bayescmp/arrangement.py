@@ -4,8 +4,13 @@ import math
 from difflib import get_close_matches
 from itertools import pairwise
 
+import jax
+import jax.numpy as jnp
+
 from bayescmp.layout import Layout, Questions
 from bayescmp.program import Site
+from bayescmp.row_coder import RowCoder
+from bayescmp.row_layout import RowLayout
 
 
 def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
@@ -21,7 +26,7 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
     Raises:
         ValueError: If a named site is missing, the outcome has neither finite support nor
             bins, edges do not rise, a site asked or shown at each step has no axis of the
-            right length, or no step shows anything.
+            right length, no step shows anything, or rows do not fit the questions.
     """
     roles = [("outcome", questions.outcome)]
     roles += [("given", name) for name in questions.given]
@@ -49,6 +54,8 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
                 f"outcome, query: expected one value at each position, got shape {site.shape} "
                 f"for site {site.name!r}"
             )
+    if questions.rows is not None:
+        return _arrange_rows(sites, questions, questions.rows)
     if not questions.query and not questions.reveal:
         raise ValueError(
             "reveal: expected True where no query is shown, since nothing would tell one "
@@ -61,6 +68,31 @@ def arrange(sites: dict[str, Site], questions: Questions) -> Layout:
         reveal=questions.reveal,
         edges=questions.edges,
     )
+
+
+def _arrange_rows(sites: dict[str, Site], questions: Questions, rows: RowCoder) -> RowLayout:
+    """Lay out questions that are answered in rows of their own."""
+    outcome = sites[questions.outcome]
+    if questions.query or questions.reveal or questions.edges:
+        raise ValueError(
+            f"rows: expected no query, no edges and reveal=False, since everything is shown "
+            f"first, got query={questions.query}, reveal={questions.reveal}"
+        )
+    if not questions.given:
+        raise ValueError("rows: expected given sites to write as rows, got none")
+    given = tuple(sites[name] for name in questions.given)
+    found = jax.eval_shape(rows, {site.name: _blank(site) for site in given}).shape
+    if found != (outcome.shape[0] + 1, rows.num_features):
+        raise ValueError(
+            f"rows: expected a start row and one for each question, of {rows.num_features} "
+            f"features, {(outcome.shape[0] + 1, rows.num_features)}, got {found}"
+        )
+    return RowLayout(outcome=outcome, given=given, query=(), reveal=False, rows=rows)
+
+
+def _blank(site: Site) -> jax.ShapeDtypeStruct:
+    dtype = jnp.result_type(float if site.num_values is None else int)
+    return jax.ShapeDtypeStruct(site.shape, dtype)
 
 
 def _reject_edges(outcome: Site, edges: tuple[float, ...]) -> None:

@@ -13,8 +13,7 @@ filtering in an HMM    transition,emission  symbol        no
 regression                                  x             yes
 =====================  ===================  ============  ========
 
-A continuous outcome is asked by the bin it falls into, between ``edges``, and is shown as
-the number it is.
+A continuous outcome is asked by its bin, between ``edges``, and is shown as the number it is.
 """
 
 from dataclasses import dataclass
@@ -22,25 +21,10 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from bayescmp.program import Site
-
-
-@dataclass(frozen=True)
-class Questions:
-    """Names of the sites that are shown and of the one that is asked."""
-
-    outcome: str
-    """Site that is asked, one element at each step."""
-    given: tuple[str, ...] = ()
-    """Sites shown whole in the prompt; everything is conditioned on them."""
-    query: tuple[str, ...] = ()
-    """Sites shown at each step before the question."""
-    reveal: bool = True
-    """Whether the answer is shown before the next step."""
-    edges: tuple[float, ...] = ()
-    """Inner edges of the bins of a continuous outcome; bin ``k`` ends with ``edges[k]``."""
+from bayescmp.questions import Questions as Questions
 
 
 @dataclass(frozen=True)
@@ -78,6 +62,11 @@ class Layout:
     def has_start(self) -> bool:
         """Whether a start token stands first, because the first question follows nothing."""
         return not self.given and not self.query
+
+    @property
+    def shows_all_first(self) -> bool:
+        """Whether all inputs stand there before the first question: never, step by step."""
+        return False
 
     @property
     def uses_tokens(self) -> bool:
@@ -138,6 +127,24 @@ class Layout:
             edges = jnp.array(self.edges, values.dtype)
             return jnp.searchsorted(edges, values, method="compare_all").astype(jnp.int32)
         return (values - self.outcome.lowest).astype(jnp.int32)
+
+    def supervised(self, sites: dict[str, Array]) -> Bool[Array, " position"]:
+        """Say which questions of one example count: all.
+
+        Args:
+            sites: Value of every shown site, by name.
+
+        Returns:
+            One flag for each question.
+        """
+        return jnp.ones(self.length, bool)
+
+    def reject(self, sites: dict[str, np.ndarray]) -> None:
+        """Check values that somebody supplies, beyond what each site can take: nothing to do.
+
+        Args:
+            sites: Values by name, any number of batch axes in front.
+        """
 
     def encode(
         self, sites: dict[str, Array]

@@ -109,11 +109,13 @@ class AbstractGenerativeModel(eqx.Module):
         for name, values in arrays.items():
             if not isinstance(values, Tracer):
                 reject_outside(self.sites[name], np.asarray(values))
+        if not any(isinstance(values, Tracer) for values in arrays.values()):
+            layout.reject({name: np.asarray(values) for name, values in arrays.items()})
         build = self._example
         for _ in batch_shape:
             build = jax.vmap(build)
-        there = jnp.arange(self.length) < ends[..., None]
-        return eqx.tree_at(lambda batch: batch.supervised, build(arrays), there)
+        batch, there = build(arrays), jnp.arange(self.length) < ends[..., None]
+        return eqx.tree_at(lambda b: b.supervised, batch, batch.supervised & there)
 
     def sample(self, num_sequences: int, *, key: Key) -> Batch:
         """Draw independent sequences from the program.
@@ -162,7 +164,7 @@ class AbstractGenerativeModel(eqx.Module):
         return Batch(
             inputs=layout.encode(sites),
             outcomes=layout.outcome_indices(sites),
-            supervised=jnp.ones(layout.length, bool),
+            supervised=layout.supervised(sites),
             shown={name: sites[name] for name in sites if name in shown},
             latents={name: sites[name] for name in sites if name not in shown | {asked}},
         )

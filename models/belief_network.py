@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 
+from bayescmp.exact.graphs.factor_graph import FactorGraph
 from bayescmp.generative import GenerativeModel
 from bayescmp.models.arguments import require_inside
 
@@ -58,11 +59,11 @@ class Gate:
     def log_law(self, values: dict[str, jax.Array]) -> jax.Array:
         """Return ``log p(node = 0), log p(node = 1)`` for the values of its parents."""
         is_or = self.kind == "or"
-        share = jnp.asarray(1.0 - self.leak)
+        share = jnp.asarray(1.0)
         for parent, strength in zip(self.parents, self.strengths, strict=True):
             share = share * jnp.where(values[parent] == int(is_or), 1.0 - strength, 1.0)
-        true = 1.0 - share if is_or else self.leak + share
-        return jnp.log(jnp.stack([1.0 - true, true]))
+        false = (1.0 - self.leak) * (share if is_or else 1.0 - share)
+        return jnp.log(jnp.stack([false, 1.0 - false]))
 
 
 DIAGNOSIS = (
@@ -86,13 +87,53 @@ KNOWLEDGE_BASE = (
 """Rules of a small knowledge base with their constants filled in; its graph has loops."""
 
 
-def gate_network(gates: tuple[Gate, ...], asked: tuple[str, ...]) -> None:
-    """Draw every node from its parents, and say the asked ones in their order."""
+def draw_gates(gates: tuple[Gate, ...]) -> dict[str, jax.Array]:
+    """Draw every node from its parents, as sites of a NumPyro program.
+
+    Args:
+        gates: Nodes, parents before their children.
+
+    Returns:
+        The values, by name.
+    """
     values: dict[str, jax.Array] = {}
     for gate in gates:
         # NumPyro's validation refuses infinite logits, which is what certainty has.
         law = dist.Categorical(logits=gate.log_law(values), validate_args=False)
         values[gate.name] = numpyro.sample(gate.name, law)
+    return values
+
+
+def gate_graph(gates: tuple[Gate, ...]) -> tuple[FactorGraph, tuple[jax.Array, ...]]:
+    """Write gates as a factor graph: a variable and a factor for each, in their order.
+
+    Args:
+        gates: Nodes, parents before their children.
+
+    Returns:
+        The graph, and the log table of each gate, in nats: its own value first, then those of
+        its parents.
+
+    Example:
+        >>> from bayescmp.models.belief_network import gate_graph
+        >>> gates = Gate("rain", leak=0.2), Gate("wet", ("rain",), (0.9,), leak=0.1)
+        >>> graph, log_tables = gate_graph(gates)
+        >>> graph.scopes, np.exp(log_tables[1][1]).round(2).tolist()  # wet, without and with rain
+        (((0,), (1, 0)), [0.10..., 0.91...])
+    """
+    numbers = {gate.name: number for number, gate in enumerate(gates)}
+    scopes = tuple((numbers[g.name], *(numbers[parent] for parent in g.parents)) for g in gates)
+    tables = []
+    for gate in gates:
+        grid = jnp.indices((2,) * len(gate.parents))
+        values = dict(zip(gate.parents, grid, strict=True))
+        tables.append(gate.log_law(values))
+    return FactorGraph(scopes, (2,) * len(gates)), tuple(tables)
+
+
+def gate_network(gates: tuple[Gate, ...], asked: tuple[str, ...]) -> None:
+    """Draw every node from its parents, and say the asked ones in their order."""
+    values = draw_gates(gates)
     said = jnp.stack([values[name] for name in asked])
     certain = jnp.where(said[:, None] == jnp.arange(2), 0.0, -jnp.inf)
     with numpyro.plate("position", len(asked)):

@@ -9,10 +9,15 @@ from bayescmp.models.belief_network import Gate, belief_network, diagnosis, know
 from bayescmp.models.bijection import Bijection
 from bayescmp.models.chain_pool import chain_pool
 from bayescmp.models.changepoint import changepoint
+from bayescmp.models.clinic import CLINIC, CLINIC_FINDINGS
 from bayescmp.models.coin import beta_bernoulli
 from bayescmp.models.computational_mechanics import RRXOR, EvenProcess, GoldenMean, Mess3
 from bayescmp.models.context_tree import ContextTree
+from bayescmp.models.factor_graph import FactorGraphModel
 from bayescmp.models.gaussian_process import gaussian_process
+from bayescmp.models.graph_structures import cycle
+from bayescmp.models.grounded_queries import GroundedQueries
+from bayescmp.models.grounding import Concept, KnowledgeBase, Rule
 from bayescmp.models.hidden_markov import HiddenMarkov
 from bayescmp.models.hidden_markov_mixture import hidden_markov_mixture
 from bayescmp.models.hierarchical_normal import hierarchical_normal
@@ -20,8 +25,10 @@ from bayescmp.models.linear_regression import linear_regression, regression_pool
 from bayescmp.models.logistic_regression import logistic_regression
 from bayescmp.models.markov_chain import markov_chain
 from bayescmp.models.prompt_matrix import dirichlet_mixture, prompt_matrix
+from bayescmp.models.random_trees import RandomTrees
 from bayescmp.models.sticky_hidden_markov import sticky_hidden_markov
 from bayescmp.models.sula import sula
+from bayescmp.models.table_laws import UniformTables
 from bayescmp.models.unknown_hidden_markov import unknown_hidden_markov
 from bayescmp.models.urns import Urns
 
@@ -47,6 +54,12 @@ _SMALL_NETWORK = (
     Gate("rain", leak=0.2),
     Gate("sprinkler", leak=0.3),
     Gate("wet", ("rain", "sprinkler"), (0.9, 0.8), leak=0.05),
+)
+
+_SMALL_BASE = KnowledgeBase(
+    entities=(("person", ("ann",)),),
+    concepts=(Concept("flu", ("person",), 0.3), Concept("fever", ("person",))),
+    rules=(Rule("fever(P)", ("flu(P)",), 0.8),),
 )
 
 REGISTRY: dict[str, ModelEntry] = {
@@ -181,6 +194,23 @@ REGISTRY: dict[str, ModelEntry] = {
         summary="a grounded knowledge base of AND and OR rules; asked: every node",
         make=knowledge_base,
         small=knowledge_base,
+    ),
+    "grounded_queries": ModelEntry(
+        summary="facts told about a knowledge base; asked: what follows, if anything does",
+        make=lambda: GroundedQueries(CLINIC, CLINIC_FINDINGS, ("horoscope", "sore knee")),
+        small=lambda: GroundedQueries(
+            _SMALL_BASE, ("flu(ann)", "fever(ann)"), ("horoscope",), num_questions=1
+        ),
+    ),
+    "factor_graph": ModelEntry(
+        summary="a graph with a loop and its tables in the prompt; asked: every variable",
+        make=lambda: FactorGraphModel(cycle(6), UniformTables(low=0.05)),
+        small=lambda: FactorGraphModel(cycle(3), UniformTables(low=0.05)),
+    ),
+    "random_trees": ModelEntry(
+        summary="a tree of its own for each sequence in the prompt; asked: every variable",
+        make=RandomTrees,
+        small=lambda: RandomTrees(num_variables=3),
     ),
     "linear_regression": ModelEntry(
         summary="noisy linear functions with a Gaussian prior; asked: the bin of y at x",

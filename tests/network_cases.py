@@ -109,6 +109,12 @@ TRANSFORMERS: dict[str, tuple[AbstractNetworkConfig, TaskShape]] = {
         ),
         SHAPE,
     ),
+    "both ways, alibi, logsumexp of threes": (
+        TransformerConfig(
+            **SHALLOW, causal=False, positions="alibi", activation="logsumexp", activation_group=3
+        ),
+        replace(SHAPE, shows_all_first=True),
+    ),
     "mixture head": (TransformerConfig(**SHALLOW, head=MixtureHead(2)), BINNED_SHAPE),
 }
 """Every option of a transformer at least once."""

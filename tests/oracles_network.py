@@ -24,6 +24,7 @@ ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "relu": lambda x: np.maximum(x, 0.0),
     "silu": lambda x: x * logistic(x),
     "sigmoid": logistic,
+    "softplus": lambda x: np.log1p(np.exp(x)),
     "swiglu": lambda x: x * logistic(x),
 }
 
@@ -115,15 +116,16 @@ def attention(
         source = head * num_sources // num_heads
         for position in range(length):
             first = 0 if config.window is None else max(0, position + 1 - config.window)
-            seen = range(first, position + 1)
+            seen = range(first, position + 1) if config.causal else range(length)
             scores = np.array([queries[head, position] @ keys[source, past] for past in seen])
             scores = scores / np.sqrt(queries.shape[-1])
             if config.positions == "alibi":
                 slope = 2.0 ** (-8.0 * (head + 1) / num_heads)
                 distances = [places[position] - places[past] for past in seen]
+                distances = distances if config.causal else np.abs(distances)
                 scores = scores - slope * np.array(distances)
             weights = attend(config.kernel, scores)
-            pattern[head, position, first : position + 1] = weights
+            pattern[head, position, list(seen)] = weights
             for weight, past in zip(weights, seen, strict=True):
                 written[position, head] += head_scale[head] * weight * values[source, past]
     output = written.reshape(length, -1) @ plain(mixer.out, layer)
@@ -133,9 +135,23 @@ def attention(
 # --------------------------------------------------------------- feed-forward
 
 
+def in_groups(activation: str, hidden: np.ndarray, size: int) -> np.ndarray:
+    """One group of hidden units after the other: its logarithmic sum, or the share of each."""
+    written: list[float] = []
+    for start in range(0, len(hidden), size):
+        weights = np.exp(hidden[start : start + size])
+        total = weights.sum()
+        written += [np.log(total)] if activation == "logsumexp" else list(weights / total)
+    return np.array(written)
+
+
 def feed_forward(config, mlp, row: np.ndarray, *index: int) -> np.ndarray:
     """One feed-forward part at one position."""
     hidden = row @ plain(mlp.up, *index) + plain(mlp.up_bias, *index)
+    if config.activation_group > 1:
+        hidden = in_groups(config.activation, hidden, config.activation_group)
+        output = hidden @ plain(mlp.down, *index)
+        return output if mlp.down_bias is None else output + plain(mlp.down_bias, *index)
     activation = ACTIVATIONS[config.activation]
     gate = plain(mlp.gate, *index)
     hidden = activation(hidden) if gate is None else activation(row @ gate) * hidden

@@ -12,7 +12,7 @@ from small_networks import Table
 import bayescmp as bc
 from bayescmp.auditing.confidence import calibrate, confidence, fit_calibrator
 from bayescmp.auditing.judged import Judged, judge
-from bayescmp.measures.recalibration import apply_temperature
+from bayescmp.measures.temperature import apply_temperature
 from bayescmp.predictors.predictor import FixedLaw
 
 

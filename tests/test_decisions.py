@@ -18,7 +18,7 @@ from bayescmp.auditing.decisions import (
 )
 from bayescmp.auditing.judged import Judged, judge
 from bayescmp.measures.decisions import ACTIONS, Utilities, score_decisions
-from bayescmp.measures.recalibration import apply_temperature
+from bayescmp.measures.temperature import apply_temperature
 from bayescmp.plots.decisions import plot_decisions
 from bayescmp.predictors.predictor import FixedLaw
 from bayescmp.report.decisions import build_decisions_section

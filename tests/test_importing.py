@@ -184,6 +184,9 @@ def test_names_cannot_hold_every_kind_of_network():
     config = replace(SMALL["plain"], norm="rms", tied=True)
     with pytest.raises(ValueError, match="expected one with norm='layer', tied=False, got norm="):
         export_transformer(small_transformer(config))
+    groups = replace(SMALL["plain"], activation="softmax", activation_group=3)
+    with pytest.raises(ValueError, match="activation='one of single units', got activation="):
+        export_transformer(small_transformer(groups))
 
 
 # ------------------------------------------------------------------------- bad input

@@ -57,6 +57,15 @@ def test_widths_stay_multiples_of_the_heads():
     assert abs(count_of(matched, SHAPE) - 30_000) <= 600
 
 
+def test_groups_of_hidden_units_are_not_cut():
+    config = TransformerConfig(
+        num_layers=1, model_size=16, mlp_size=35, activation="logsumexp", activation_group=5
+    )
+    matched = match_parameters(config, to=30_000, shape=SHAPE)
+    assert matched.mlp_size % 5 == 0
+    assert abs(count_of(matched, SHAPE) - 30_000) <= 600
+
+
 def test_a_state_of_its_own_width_grows_too():
     config = LSTMConfig(num_layers=1, model_size=16, mlp_size=32, state_size=8)
     matched = match_parameters(config, to=40_000, shape=SHAPE)

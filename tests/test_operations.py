@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import equinox as eqx
 import jax
@@ -173,6 +174,24 @@ def test_the_closed_form_by_hand():
     config = TransformerConfig(num_layers=1, num_heads=1, model_size=4, mlp_size=6)
     assert (INPUT_SIZE, NUM_OUTCOMES, MAX_LENGTH) == (6, 4, 7)
     assert transformer_flops(config, SHAPE, batch_size=1) == 3 * by_hand
+
+
+def test_a_group_of_hidden_units_is_one_number_to_the_second_layer():
+    config = TransformerConfig(
+        num_layers=1, model_size=4, mlp_size=6, activation="logsumexp", activation_group=3
+    )
+    gone = 7 * 2 * (6 - 2) * 4  # of six rows at each of seven positions, two are left
+    plain = replace(config, activation="gelu", activation_group=1)
+    full, fewer = (transformer_flops(one, SHAPE, batch_size=1) for one in (plain, config))
+    assert full - fewer == 3 * gone
+    network = eqx.filter_eval_shape(config.build, SHAPE, key=jax.random.key(0))
+    params, static = eqx.partition(network, lambda leaf: isinstance(leaf, jax.ShapeDtypeStruct))
+    inputs = jax.ShapeDtypeStruct((MAX_LENGTH,), jnp.int32)
+
+    def answer(params, inputs: jax.Array) -> jax.Array:
+        return eqx.combine(params, static)(inputs)
+
+    assert dumb_count(answer, params, inputs)[0] == fewer / 3
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])

@@ -135,3 +135,19 @@ def test_a_glance_escapes_what_it_shows() -> None:
     assert "&lt;script&gt;" in html
     with pytest.raises(ValueError, match="/ladder: missing group"):
         show(tree.drop_nodes("ladder"))
+
+
+def test_a_glance_writes_rounding_as_zero_and_keeps_what_is_small() -> None:
+    tree = synthetic_tree(num_seeds=1)
+    group = tree["/divergence"].to_dataset()
+    group["mean_excess_log_loss"][:] = -2e-16  # a hundred logarithms, each rounded to 2e-16
+    group["mean_kl"][:] = 3e-16
+    group["mean_impossible_mass"][:] = 1e-20  # a probability is as small as it is
+    group["entropy_mae_a"][:] = 4e-9
+    tree["/divergence"] = xr.DataTree(group)
+    glance = show(tree)
+    values = {row[0]: row[1] for row in glance.tables["Measures"]}
+    assert values["Excess log loss"] == values["Mean KL to exact"] == "0 bit"
+    assert values["Impossible mass"].endswith("10⁻²⁰")
+    assert values["Entropy MAE (A)"].endswith("10⁻⁹ bit")
+    assert "times as far" not in " ".join(glance.lines)

@@ -12,7 +12,6 @@ from synthetic_tree import split, synthetic_tree
 import bayescmp as bc
 from bayescmp.auditing.judged import Judged, judge
 from bayescmp.auditing.selective import AREAS, GAPS, select_predictions, selective_group
-from bayescmp.measures.recalibration import apply_temperature
 from bayescmp.measures.selective import (
     answers_of,
     area_under,
@@ -20,6 +19,7 @@ from bayescmp.measures.selective import (
     risk_coverage,
     selective_areas,
 )
+from bayescmp.measures.temperature import apply_temperature
 from bayescmp.plots.selective import plot_selective
 from bayescmp.report.selective import build_selective_section
 from bayescmp.results.tree import make_tree

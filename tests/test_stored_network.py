@@ -70,6 +70,19 @@ def test_settings_come_back_from_the_file(stored: tuple[Path, list]):
     assert load_training(str(stored[0])) == TRAINING
 
 
+def test_a_file_from_before_an_option_was_there_holds_the_same_network(stored: tuple[Path, list]):
+    path, networks = stored
+    run = read_header(path)["run"]
+    newer = {"network": ("causal", "activation_group"), "shape": ("shows_all_first",)}
+    older = {
+        part: {name: value for name, value in run[part].items() if name not in names}
+        for part, names in newer.items()
+    }
+    assert all(len(older[part]) == len(run[part]) - len(names) for part, names in newer.items())
+    write_networks(path, networks, older)
+    assert eqx.tree_equal(load_network(path, 1), networks[1])
+
+
 def test_a_seed_that_is_not_there_is_refused(stored: tuple[Path, list]):
     for seed in (-1, 2):
         refused(stored[0], rf"^seed: expected 0 to 1 for .*, got {seed}$", seed)

@@ -2,6 +2,7 @@
 
 import re
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jaxtyping
@@ -14,6 +15,7 @@ from small_networks import (
     MAX_LENGTH,
     NUM_OUTCOMES,
     answer,
+    random_like,
     small_config,
     small_tokens,
     small_transformer,
@@ -30,6 +32,7 @@ from bayescmp.networks import (
     count_parameters,
     logits_at,
 )
+from bayescmp.networks.parts.feed_forward import GROUPED, FeedForward
 from bayescmp.networks.parts.positions import rotate
 
 EVERY_CONFIG = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
@@ -314,10 +317,28 @@ def untyped(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         (
             {"activation": "tanh"},
-            "activation: expected 'gelu', 'relu', 'silu', 'sigmoid' or 'swiglu', got 'tanh'",
+            "activation: expected 'gelu', 'relu', 'silu', 'sigmoid', 'softplus', 'swiglu', "
+            "'softmax' or 'logsumexp', got 'tanh'",
         ),
         ({"kernel": "relu"}, "kernel: expected 'softmax', 'sigmoid' or 'linear', got 'relu'"),
         ({"window": 0}, "window: expected None or at least 1, got 0"),
+        ({"causal": False, "window": 3}, "window: expected None with causal=False, got 3"),
+        (
+            {"causal": False, "hide_start": True},
+            "hide_start: expected False with causal=False, got True",
+        ),
+        (
+            {"activation": "softmax"},
+            "activation_group: expected at least 2 with activation='softmax', got 1",
+        ),
+        (
+            {"activation_group": 2},
+            "activation_group: expected 1 with activation='gelu', got 2",
+        ),
+        (
+            {"activation": "logsumexp", "activation_group": 3, "mlp_size": 256},
+            "mlp_size: expected a multiple of activation_group = 3, got 256",
+        ),
         (
             {"num_source_heads": 3},
             "num_source_heads: expected a divisor of num_heads = 4, got 3",
@@ -345,6 +366,34 @@ def test_impossible_shapes_are_refused_in_one_line(settings: dict, message: str,
 def test_a_tied_read_out_needs_outcomes_among_the_tokens():
     with pytest.raises(ValueError, match=r"^tied: expected outcomes that are among the input"):
         TransformerConfig(tied=True).build(TaskShape(3, 2, 4), key=jax.random.key(0))
+
+
+def test_who_looks_both_ways_needs_a_task_that_shows_all_first():
+    config = TransformerConfig(num_layers=1, model_size=4, mlp_size=4, causal=False)
+    with pytest.raises(ValueError, match=r"^causal: expected True with a task that shows inputs"):
+        Transformer.for_model(Bijection(size=3), config, key=jax.random.key(0))
+    shape = TaskShape(3, 2, 4, shows_all_first=True)
+    network = eqx.filter_eval_shape(config.build, shape, key=jax.random.key(0))
+    assert network.blocks.mixer.mask(3).all()
+
+
+@pytest.mark.parametrize("activation", ["softplus", "softmax", "logsumexp"])
+def test_activations_of_units_and_of_groups_equal_numpy(activation: str):
+    group = 3 if activation in GROUPED else 1
+    config = TransformerConfig(
+        model_size=4, mlp_size=6, activation=activation, activation_group=group
+    )
+    options = {"activation": activation, "bias": True, "out_scale": 1.0, "group": group}
+    with jax.enable_x64(True):
+        shapes = eqx.filter_eval_shape(FeedForward, 4, 6, key=jax.random.key(0), **options)
+        part = random_like(shapes, np.random.default_rng(0), np.float64)
+        rows = np.random.default_rng(1).normal(size=(5, 4))
+        found = part(jnp.asarray(rows))
+        far = part(jnp.asarray(1e3 * rows))  # where every exponential overflows
+    assert part.down.shape[0] == (2 if activation == "logsumexp" else 6)
+    expected = [oracles_network.feed_forward(config, part, row) for row in rows]
+    np.testing.assert_allclose(found, expected, **FLOAT64)
+    assert np.isfinite(far).all()
 
 
 @pytest.mark.parametrize("shape", [(INPUT_SIZE,), (5, INPUT_SIZE + 1)])

@@ -29,12 +29,8 @@ from bayescmp.measures.conformal import (
     density_set_size,
     set_coverage,
 )
-from bayescmp.measures.recalibration import (
-    apply_temperature,
-    fit_isotonic,
-    fit_temperature,
-    temperature_p_value,
-)
+from bayescmp.measures.recalibration import fit_isotonic
+from bayescmp.measures.temperature import apply_temperature, fit_temperature, temperature_p_value
 from bayescmp.measures.uncertainty import dirichlet_aleatoric, fit_shrinkage, split_over_settings
 from bayescmp.plots.uncertainty import plot_prediction_sets, plot_uncertainty
 from bayescmp.predictors.predictor import FixedLaw

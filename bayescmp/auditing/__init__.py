@@ -18,6 +18,7 @@ from bayescmp.auditing.judged import Judged, judge, judge_on
 from bayescmp.auditing.local_calibration import LocalCalibration, locate_miscalibration
 from bayescmp.auditing.pit import Pit, check_pit
 from bayescmp.auditing.pools import PoolSweep, sweep_pools
+from bayescmp.auditing.posterior_audit import LocalAudit, PosteriorAudit, audit_posterior
 from bayescmp.auditing.reliability import ReliabilityFit, fit_reliability
 from bayescmp.auditing.sbc import SimulatedCalibration, simulate_calibration
 from bayescmp.auditing.sbc_posterior import LatentDraws, LatentTable
@@ -35,9 +36,11 @@ __all__ = [
     "Judged",
     "LatentDraws",
     "LatentTable",
+    "LocalAudit",
     "LocalCalibration",
     "Pit",
     "PoolSweep",
+    "PosteriorAudit",
     "ReliabilityFit",
     "Selective",
     "Shift",
@@ -45,6 +48,7 @@ __all__ = [
     "SimulatedCalibration",
     "Uncertainty",
     "Utilities",
+    "audit_posterior",
     "balance_utilities",
     "calibrate",
     "check_coverage",

@@ -13,13 +13,8 @@ from bayescmp.auditing.judged import Judged
 from bayescmp.auditing.latent_split import EntropySplit, find_split
 from bayescmp.comparison.evaluation import Subject, answer_exactly, ask
 from bayescmp.comparison.tally import LogLaws
-from bayescmp.measures.recalibration import (
-    IsotonicMap,
-    Temperature,
-    apply_temperature,
-    fit_isotonic,
-    fit_temperature,
-)
+from bayescmp.measures.recalibration import IsotonicMap, fit_isotonic
+from bayescmp.measures.temperature import Temperature, apply_temperature, fit_temperature
 from bayescmp.networks.network import logits_at
 from bayescmp.oracle import AbstractOracle
 from bayescmp.predictors.predictor import AbstractPredictor

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from bayescmp.auditing.judged import Judged
+from bayescmp.auditing.questions import entropy_levels
 
 MOST_GROUPS = 24
 """Groups of one kind, at most: positions are put together beyond, tokens are left out."""
@@ -31,14 +32,15 @@ class Groups:
 
 
 def group_contexts(judged: Judged) -> Groups:
-    """Group questions by position, by the entropy of the predictor's own law, by the last token.
+    """Group questions by position, by entropy, own and exact, and by the last token.
 
     Args:
         judged: A predictor on drawn sequences.
 
     Returns:
-        All questions first, then the groups. Groups by token are left out where inputs are
-        vectors or there are more than 24 tokens.
+        All questions first, then the groups. Levels of exact entropy rise, and are left out
+        where it never differs; groups by token where inputs are vectors or there are more than
+        24 tokens.
 
     Example:
         >>> from bayescmp.auditing.contexts import group_contexts
@@ -49,7 +51,8 @@ def group_contexts(judged: Judged) -> Groups:
     """
     counts = judged.counts
     named = {"all questions": np.ones_like(counts)}
-    named |= _by_position(counts.shape) | _by_entropy(judged) | _by_token(judged)
+    named |= _by_position(counts.shape) | _by_entropy(judged) | _by_exact_entropy(judged)
+    named |= _by_token(judged)
     members = np.stack(list(named.values()), axis=-1) & counts[..., None]
     return Groups(tuple(named), members)
 
@@ -116,6 +119,15 @@ def _by_entropy(judged: Judged) -> dict[str, Bool[np.ndarray, "sequence position
         f"entropy {edges[k]:.1f}–{edges[k + 1]:.1f} bit": level == k
         for k in range(NUM_ENTROPY_LEVELS)
     }
+
+
+def _by_exact_entropy(judged: Judged) -> dict[str, Bool[np.ndarray, "sequence position"]]:
+    """Group by the entropy of the exact law, in levels of the same width."""
+    levels = entropy_levels(judged)
+    if np.ptp(levels.edges) < 1e-9:
+        return {}
+    num = levels.edges.size - 1
+    return {f"exact entropy level {k}": levels.level == k for k in range(num)}
 
 
 def _by_token(judged: Judged) -> dict[str, Bool[np.ndarray, "sequence position"]]:

@@ -6,23 +6,28 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 import xarray as xr
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from bayescmp._types import Key
-from bayescmp.auditing.contexts import describe_contexts
-from bayescmp.auditing.judged import Judged
-from bayescmp.comparison.sequence_means import over_questions, over_sequences
-from bayescmp.measures.coverage import (
-    LEVELS,
-    coverage_sums,
-    expected_coverage,
-    merge_positions,
-    stand,
+from bayescmp.auditing.coverage_sets import (
+    Groups,
+    Sets,
+    Signs,
+    StreamCoverage,
+    cover_streams,
+    learn_order,
+    make_sets,
+    smallest,
+    stated_laws,
 )
+from bayescmp.auditing.judged import Judged
+from bayescmp.auditing.lens_laws import read_lens_laws
+from bayescmp.auditing.questions import NUM_ENTROPY_LEVELS, entropy_levels
+from bayescmp.comparison.sequence_means import over_questions, over_sequences
+from bayescmp.comparison.tally import BITS
+from bayescmp.measures.coverage import LEVELS, merge_positions
 from bayescmp.measures.interval import Interval
-from bayescmp.measures.joint_sums import JointTest, check_jointly, flip_signs
-from bayescmp.measures.residuals import one_hot
-from bayescmp.measures.tarp import learn_reference
+from bayescmp.measures.joint_sums import check_jointly, flip_signs
 from bayescmp.results.tree import make_dataset
 
 REGIONS = ("highest density", "learnt reference", "blind reference")
@@ -30,13 +35,11 @@ REGIONS = ("highest density", "learnt reference", "blind reference")
 what was learnt on other sequences first (TARP with a reference that knows the context); in an order
 drawn at random (TARP with a reference that does not)."""
 
-POINTS = 100.0
-"""Percentage points in one."""
-
 LEAST_SEQUENCES = 20
 """Sequences that are needed: half of them are learnt from."""
 
 Positions = Float[np.ndarray, " position"]
+Entropies = Float[np.ndarray, " entropy_level"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,14 @@ class RegionCoverage:
     """The same without labels."""
     p_by_position: Positions
     """P-value of each position, adjusted for all of them; NaN where nothing could be tested."""
+    error_by_entropy: Entropies
+    """Coverage error at each level of exact entropy; NaN where no question has it."""
+    exact_error_by_entropy: Entropies
+    """The same without labels."""
+    p_by_entropy: Entropies
+    """P-value of each of these levels, adjusted for all of them; NaN where nothing was tested."""
+    num_by_entropy: Entropies
+    """Sequences that have any question there."""
     num_sequences: int
     """How many sequences it was judged on."""
 
@@ -84,6 +95,10 @@ class Coverage:
 
     regions: tuple[RegionCoverage, ...]
     """One for each of ``REGIONS``."""
+    entropy_edges: Float[np.ndarray, " limit"]
+    """Limits of the levels of exact entropy, in nats."""
+    by_stream: StreamCoverage | None
+    """The first two kinds of sets through the logit lens; None where nothing can be traced."""
 
 
 def check_coverage(judged: Judged, *, key: Key) -> Coverage:
@@ -107,73 +122,52 @@ def check_coverage(judged: Judged, *, key: Key) -> Coverage:
     if num < LEAST_SEQUENCES:
         raise ValueError(f"judged: expected at least {LEAST_SEQUENCES} sequences, got {num}")
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    signs = flip_signs(num, rng)
-    scores = (_laws(judged), _learn_order(judged), rng.random(judged.log_q.shape))
-    starts = (0, num // 2, 0)
+    signs, levels = flip_signs(num, rng), entropy_levels(judged)
+    scores = (stated_laws(judged), learn_order(judged), rng.random(judged.log_q.shape))
+    parts = (slice(0, num), slice(num // 2, num), slice(0, num))
     regions = (
-        _judge_region(judged, one, slice(start, num), signs[:, start:])
-        for one, start in zip(scores, starts, strict=True)
+        _judge_region(make_sets(judged, one, part), levels.level[part], signs[:, part])
+        for one, part in zip(scores, parts, strict=True)
     )
-    return Coverage(tuple(regions))
-
-
-def _laws(judged: Judged) -> Float[np.ndarray, "sequence position outcome"]:
-    """Return the predictor's probabilities; what nobody counts is uniform."""
-    counts = judged.counts[..., None]
-    return np.where(counts, np.exp(judged.log_q), 1.0 / judged.log_q.shape[-1])
-
-
-def _learn_order(judged: Judged) -> Float[np.ndarray, "sequence position outcome"]:
-    """Learn on the first half of the sequences which outcomes the predictor misses in a context.
-
-    Features are centred and scaled anew by the first half, so that nothing of the second half
-    but its own context enters a reference.
-    """
-    laws, features = _laws(judged), describe_contexts(judged)
-    half, counts = len(laws) // 2, judged.counts
-    missed = one_hot(judged.outcomes, laws.shape[-1]) - laws
-    learnt = counts[:half]
-    flat = features.reshape(-1, features.shape[-1])
-    expected = learn_reference(features[:half][learnt], missed[:half][learnt], flat)
-    return expected.reshape(laws.shape)
+    lenses = read_lens_laws(judged)
+    streams = None if lenses is None else cover_streams(judged, lenses, signs)
+    return Coverage(tuple(regions), levels.edges, streams)
 
 
 def _judge_region(
-    judged: Judged,
-    scores: Float[np.ndarray, "sequence position outcome"],
-    part: slice,
-    signs: Float[np.ndarray, "flip judged_sequence"],
+    sets: Sets, level: Int[np.ndarray, "sequence position"], signs: Signs
 ) -> RegionCoverage:
-    """Judge one kind of set on some of the sequences."""
-    laws, counts, outcomes = _laws(judged)[part], judged.counts[part], judged.outcomes[part]
-    exact = np.where(counts[..., None], np.exp(judged.log_p[part]), laws)
-    standing = stand(laws, scores[part])
-    sums = coverage_sums(laws, standing, outcomes, counts)
+    """Judge one kind of set."""
+    counts, sums = sets.counts, sets.by_position()
     pooled = merge_positions(sums, counts.shape[1])
     tested, num = check_jointly(pooled, signs), counts.sum()
-    error = np.where(counts, 0.5 - standing.of(outcomes).middle, np.nan) * POINTS
-    without = np.where(counts, 0.5 - (exact * standing.middle).sum(-1), np.nan) * POINTS
+    groups = tuple(level == one for one in range(NUM_ENTROPY_LEVELS))
+    sizes = np.array([group.any(axis=1).sum() for group in groups], dtype=float)
+    errors, without = sets.errors, sets.exact_errors
     return RegionCoverage(
         coverage=LEVELS + pooled.scores.sum(axis=0) / num,
         band=tested.bound * tested.scale / num,
-        exact_coverage=np.array(
-            [expected_coverage(standing, exact, a)[counts].mean() for a in LEVELS]
-        ),
+        exact_coverage=sets.exact_coverage,
         p_value=tested.p_value,
-        error=over_questions(error),
+        error=over_questions(errors),
         exact_error=float(over_questions(without).mean),
-        error_by_position=np.asarray(over_sequences(error).mean),
+        error_by_position=np.asarray(over_sequences(errors).mean),
         exact_error_by_position=np.asarray(over_sequences(without).mean),
-        p_by_position=_by_position(check_jointly(sums, signs), counts),
+        p_by_position=smallest(check_jointly(sums, signs), counts.any(axis=0)),
+        error_by_entropy=_means(errors, groups),
+        exact_error_by_entropy=_means(without, groups),
+        p_by_entropy=smallest(check_jointly(sets.by_group(groups), signs), sizes > 0.0),
+        num_by_entropy=sizes,
         num_sequences=len(counts),
     )
 
 
-def _by_position(tested: JointTest, counts: Bool[np.ndarray, "sequence position"]) -> Positions:
-    """Return the smallest adjusted p-value of any level at each position that counts."""
-    rows = tested.adjusted.reshape(counts.shape[1], -1)
-    smallest = np.where(np.isnan(rows), np.inf, rows).min(axis=1)
-    return np.where(np.isinf(smallest) | ~counts.any(axis=0), np.nan, smallest)
+def _means(
+    values: Float[np.ndarray, "sequence position"],
+    groups: tuple[Bool[np.ndarray, "sequence position"], ...],
+) -> Groups:
+    """Average over the questions of each group; NaN where it has none."""
+    return np.array([values[group].mean() if group.any() else np.nan for group in groups])
 
 
 def coverage_group(results: Sequence[Coverage]) -> xr.Dataset:
@@ -192,9 +186,30 @@ def coverage_group(results: Sequence[Coverage]) -> xr.Dataset:
     error = np.array(
         [[(r.error.mean, r.error.low, r.error.high) for r in seed.regions] for seed in results]
     )
-    names = ("coverage", "band", "exact_coverage", "p_value", "exact_error", "error_by_position")
-    names += ("exact_error_by_position", "p_by_position", "num_sequences")
-    arrays = {name: stack(name) for name in names}
+    places = [f"{name}_by_{by}" for by in ("position", "entropy") for name in BY]
+    names = ("coverage", "band", "exact_coverage", "p_value", "exact_error", *places)
+    arrays = {name: stack(name) for name in (*names, "num_by_entropy", "num_sequences")}
     ends = dict(zip(("error", "error_low", "error_high"), np.moveaxis(error, -1, 0), strict=True))
+    edges = np.stack([one.entropy_edges for one in results]) * BITS
+    arrays |= ends | {"entropy_low": edges[:, :-1], "entropy_high": edges[:, 1:]}
     coords = {"region": REGIONS, "nominal": np.round(100 * LEVELS).astype(int)}
-    return make_dataset("/coverage", {**arrays, **ends}, coords)
+    streams = [one.by_stream for one in results if one.by_stream is not None]
+    if len(streams) == len(results):
+        arrays |= {f"{name}_by_stream": _stack_streams(name, streams) for name in STREAMED}
+        coords["stream"] = streams[0].names
+    return make_dataset("/coverage", arrays, coords)
+
+
+BY = ("error", "exact_error", "p")
+"""What is said of each position and level of entropy."""
+
+STREAMED = ("error", "exact_error", "p_value")
+"""What is said of each place in the stream."""
+
+
+def _stack_streams(
+    name: str, streams: Sequence[StreamCoverage]
+) -> Float[np.ndarray, "seed region stream"]:
+    """Stack seeds; the blind reference, which is no matter of a place, has no numbers."""
+    table = np.stack([getattr(one, name) for one in streams])
+    return np.concatenate([table, np.full_like(table[:, :1], np.nan)], axis=1)

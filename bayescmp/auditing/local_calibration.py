@@ -1,7 +1,7 @@
 """Local calibration: in which contexts is a predictor off, in which direction, and how much?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from bayescmp._types import Key
 from bayescmp.auditing.contexts import Groups, describe_contexts, group_contexts
 from bayescmp.auditing.judged import Judged
+from bayescmp.auditing.lens_laws import read_lens_laws
 from bayescmp.measures.joint_sums import CellSums, check_jointly, flip_signs
 from bayescmp.measures.residuals import (
     Laws,
@@ -38,6 +39,7 @@ Z_LEVEL = 1.959964
 """Standard deviations of a 95 % interval."""
 
 Table = Float[np.ndarray, "context aspect"]
+Signs = Float[np.ndarray, "flip sequence"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class LocalCalibration:
     """Chance of residuals that go with features of the context as much, if calibrated."""
     num_impossible: int
     """How often something came that the predictor held impossible: once refutes it."""
+    stream_names: tuple[str, ...] = ()
+    """Names of the places in the stream; none where nothing can be traced."""
+    by_stream: tuple["LocalCalibration", ...] = ()
+    """The same of what would be answered at each place, in the same groups; tested by itself."""
 
     def places(self, level: float = LEVEL) -> tuple[tuple[str, str, float, float], ...]:
         """Return where the predictor is off.
@@ -119,6 +125,8 @@ def locate_miscalibration(judged: Judged, *, key: Key) -> LocalCalibration:
     one is allowed for. The map looks at groups of contexts (position, entropy of the
     predictor's own law, last token), and its p-values hold for all of them together. The other
     asks whether residuals go with any of many features of the context, and says not where.
+    Networks that can be traced are judged at each place of their stream, too, through the logit
+    lens, in the groups that their own answers make.
 
     Args:
         judged: A predictor on drawn sequences.
@@ -134,14 +142,23 @@ def locate_miscalibration(judged: Judged, *, key: Key) -> LocalCalibration:
     if num < LEAST_SEQUENCES:
         raise ValueError(f"judged: expected at least {LEAST_SEQUENCES} sequences, got {num}")
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
-    signs, sides = flip_signs(num, rng), _compare(judged)
+    signs, groups = flip_signs(num, rng), group_contexts(judged)
+    found, lenses = _locate(judged, groups, signs), read_lens_laws(judged)
+    if lenses is None:
+        return found
+    places = (replace(judged, log_q=log_q) for log_q in lenses.log_q)
+    by_stream = tuple(_locate(place, groups, signs) for place in places)
+    return replace(found, stream_names=lenses.stream_names, by_stream=by_stream)
+
+
+def _locate(judged: Judged, groups: Groups, signs: Signs) -> LocalCalibration:
+    """Judge laws in given groups of questions."""
+    sides = _compare(judged)
     features = np.where(judged.counts[..., None], describe_contexts(judged), 0.0)
     spread = check_jointly(sum_by_context(features, sides.laws, sides.came), signs).p_sum
     possible = (sides.laws > 0.0) | (sides.came == 0.0)
     impossible = int(np.sum(judged.counts & ~possible.all(axis=-1)))
-    return _draw_map(
-        group_contexts(judged), sides, signs, 0.0 if impossible else spread, impossible
-    )
+    return _draw_map(groups, sides, signs, 0.0 if impossible else spread, impossible)
 
 
 @dataclass(frozen=True)
@@ -172,7 +189,7 @@ def _compare(judged: Judged) -> _Sides:
 def _draw_map(
     groups: Groups,
     sides: _Sides,
-    signs: Float[np.ndarray, "flip sequence"],
+    signs: Signs,
     spread: float,
     impossible: int,
 ) -> LocalCalibration:
@@ -225,7 +242,32 @@ def local_calibration_group(results: Sequence[LocalCalibration]) -> xr.Dataset:
         name: np.stack([getattr(one, name)[at] for one, at in zip(results, rows, strict=True)])
         for name in tables
     }
-    singles = ("map_p_value", "features_p_value", "num_impossible", "agreement")
-    arrays |= {name: np.array([getattr(one, name) for one in results]) for name in singles}
+    arrays |= {name: np.array([getattr(one, name) for one in results]) for name in SINGLES}
     coords = {"context": common, "aspect": results[0].aspects}
+    if all(one.by_stream for one in results):
+        arrays |= _stack_streams(results, rows)
+        coords["stream"] = results[0].stream_names
     return make_dataset("/local_calibration", arrays, coords, {"level": LEVEL})
+
+
+SINGLES = ("map_p_value", "features_p_value", "num_impossible", "agreement")
+"""Single numbers of one predictor."""
+
+
+def _stack_streams(
+    results: Sequence[LocalCalibration], rows: Sequence[Sequence[int]]
+) -> dict[str, object]:
+    """Stack what was found at each place of the stream."""
+    arrays: dict[str, object] = {
+        f"{name}_by_stream": np.array(
+            [
+                [getattr(place, name)[at] for place in one.by_stream]
+                for one, at in zip(results, rows, strict=True)
+            ]
+        )
+        for name in ("gap", "exact_gap", "p_value")
+    }
+    for name in ("map_p_value", "features_p_value"):
+        values = [[getattr(place, name) for place in one.by_stream] for one in results]
+        arrays[f"{name}_by_stream"] = np.array(values)
+    return arrays

@@ -8,8 +8,9 @@ why functions of the data are among them.
 
 Given an observation, replicates are drawn that begin like it (posterior calibration, Säilynoja,
 Schmitt, Bürkner and Vehtari, Posterior SBC: simulation-based calibration checking conditional on
-data, 2025). They draw replicates from the posterior under test, for want of another; here they
-come from the model itself, so that no error of that posterior can hide in them.
+data, arXiv 2502.03279). They are drawn from the model itself, so that no error of the posterior
+under test can hide in them; or, as in that paper, from that posterior, which asks nothing of the
+observation but sees only whether the posterior agrees with itself.
 
 Source: Talts, Betancourt, Simpson, Vehtari and Gelman, Validating Bayesian inference algorithms
 with simulation-based calibration, 2018, algorithms 1 and 2.
@@ -18,13 +19,15 @@ with simulation-based calibration, 2018, algorithms 1 and 2.
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
 from bayescmp._types import Key
-from bayescmp.auditing.sbc_chains import sample_beliefs
+from bayescmp.auditing.sbc_asking import Subject, ask_subject
+from bayescmp.auditing.sbc_continued import draw_from_posterior
 from bayescmp.auditing.sbc_density import Density
 from bayescmp.auditing.sbc_exact import closed_draws, exact_beliefs
 from bayescmp.auditing.sbc_observed import draw_beginning_with, observed_steps
@@ -35,12 +38,9 @@ from bayescmp.auditing.sbc_places import (
     place_next,
     place_values,
 )
-from bayescmp.auditing.sbc_posterior import Beliefs, LatentDraws, Posterior, ask_posterior
+from bayescmp.auditing.sbc_posterior import Beliefs, LatentDraws
 from bayescmp.measures.ranks import Uniformity, judge_places
 from bayescmp.model import AbstractGenerativeModel
-from bayescmp.montecarlo.nuts import NutsSettings
-from bayescmp.montecarlo.oracle import MonteCarloOracle
-from bayescmp.montecarlo.smc import SmcSettings
 from bayescmp.montecarlo.target import build_target
 from bayescmp.oracle import AbstractOracle, Oracle
 from bayescmp.records import Batch
@@ -55,9 +55,8 @@ NUM_REPLICATES = 1_000
 NUM_CLOSED = 400
 """Draws from closed laws, for quantities whose distribution is not known."""
 
-
-Subject = AbstractOracle | NutsSettings | Posterior
-"""An oracle, the sampler to use on an oracle's model, or an amortised posterior."""
+MODEL, POSTERIOR = "model", "posterior"
+"""Where replicates given an observation come from."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,8 @@ class SimulatedCalibration:
     """Effective number of draws that 95 % of replicates exceed; NaN without chains."""
     worst_r_hat: float
     """Split R-hat that 5 % of replicates exceed; NaN without chains."""
+    replicates: str = MODEL
+    """Where latents and data come from: the model, or the posterior under test."""
 
     @cached_property
     def found(self) -> tuple[Uniformity, ...]:
@@ -119,6 +120,7 @@ def simulate_calibration(
     num_replicates: int = NUM_REPLICATES,
     position: int | None = None,
     observed: Batch | None = None,
+    replicates: Literal["model", "posterior"] = MODEL,
     quantities: Collection[str] = QUANTITIES,
 ) -> SimulatedCalibration:
     """Check the calibration of a posterior on replicates of a model.
@@ -139,6 +141,11 @@ def simulate_calibration(
             may condition on more than what is shown then, never on less.
         observed: One sequence with which all replicates begin; as ``batch_from_sites`` makes it
             with ``lengths``. Without it they are drawn from the prior.
+        replicates: Where replicates given an observation come from: "model" for exact draws from
+            the model, kept where they begin as observed; "posterior" for latents drawn from
+            the subject given the observation, with the rest of the sequence drawn given them.
+            A function is asked about the observation first, where only the questions that were
+            observed count (``batch.supervised``).
         quantities: Which of ``QUANTITIES`` to place, as far as the subject and model have them.
 
     Returns:
@@ -159,14 +166,17 @@ def simulate_calibration(
         ('log likelihood', True, True)
     """
     oracle = _oracle_of(subject, oracle)
-    position = _check(oracle.model, num_replicates, position, observed, quantities)
+    first = _first_position(observed, replicates)
+    position = _check(oracle.model, num_replicates, position, first, quantities)
     draw_key, ask_key, lot_key = jax.random.split(key, 3)
-    batch = (
-        oracle.model.sample(num_replicates, key=draw_key)
-        if observed is None
-        else draw_beginning_with(oracle.model, observed, num_replicates, key=draw_key)
-    )
-    beliefs = _ask(subject, oracle.model, batch, position, key=ask_key)
+    model, num = oracle.model, num_replicates
+    if observed is None:
+        batch = model.sample(num, key=draw_key)
+    elif replicates == MODEL:
+        batch = draw_beginning_with(model, observed, num, key=draw_key)
+    else:
+        batch = draw_from_posterior(subject, model, observed, num, key=draw_key)
+    beliefs = ask_subject(subject, oracle.model, batch, position, key=ask_key)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(lot_key)).tolist())
     places = _place(subject, oracle, beliefs, batch, position, quantities, rng)
     if not places:
@@ -181,31 +191,8 @@ def simulate_calibration(
         thinning=beliefs.thinning,
         least_ess=beliefs.least_ess,
         worst_r_hat=beliefs.worst_r_hat,
+        replicates=replicates,
     )
-
-
-def _ask(
-    subject: Subject,
-    model: AbstractGenerativeModel,
-    batch: Batch,
-    position: int,
-    *,
-    key: Key,
-) -> Beliefs:
-    """Ask for the posterior of every replicate."""
-    if isinstance(subject, Oracle):
-        return exact_beliefs(subject, batch, position)
-    settings = subject.settings if isinstance(subject, MonteCarloOracle) else subject
-    if isinstance(settings, NutsSettings):
-        return sample_beliefs(build_target(model), settings, batch, position, key=key)
-    if isinstance(settings, SmcSettings):
-        raise ValueError(
-            f"subject: expected chains, got {settings.describe()}, whose draws are weighted; "
-            "pass NutsSettings() instead"
-        )
-    if isinstance(settings, AbstractOracle):
-        raise TypeError(f"subject: expected an oracle of ours, got {type(settings).__name__}")
-    return ask_posterior(settings, model, batch, position, key=key)
 
 
 def _place(
@@ -255,17 +242,28 @@ def _oracle_of(subject: Subject, oracle: AbstractOracle | None) -> AbstractOracl
     raise ValueError("oracle: expected one of the model beside such a subject, got none")
 
 
+def _first_position(observed: Batch | None, replicates: str) -> int:
+    """Return the first question that can be asked, which lies past what was observed."""
+    if replicates not in (MODEL, POSTERIOR):
+        raise ValueError(f"replicates: expected {MODEL!r} or {POSTERIOR!r}, got {replicates!r}")
+    if observed is None:
+        if replicates == POSTERIOR:
+            raise ValueError("replicates: expected 'model' without an observation, got 'posterior'")
+        return 0
+    # The latents of a posterior's own replicates were drawn at the first of these questions.
+    return observed_steps(observed) + (replicates == POSTERIOR)
+
+
 def _check(
     model: AbstractGenerativeModel,
     num_replicates: int,
     position: int | None,
-    observed: Batch | None,
+    first: int,
     quantities: Collection[str],
 ) -> int:
     """Raise a ValueError for what does not fit, and return the position."""
     if num_replicates < 20:
         raise ValueError(f"num_replicates: expected at least 20, got {num_replicates}")
-    first = 0 if observed is None else observed_steps(observed)
     asked = model.length - 1 if position is None else position
     if not first <= asked < model.length:
         raise ValueError(f"position: expected {first} .. {model.length - 1}, got {position}")

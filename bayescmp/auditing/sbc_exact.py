@@ -131,7 +131,7 @@ def _distribution(
 def closed_draws(
     oracle: Oracle, batch: Batch, position: int, num_draws: int, rng: np.random.Generator
 ) -> dict[str, LatentDraws]:
-    """Draw from closed laws that are independent of each other, for functions of latents.
+    """Draw from closed laws that are independent of each other, or of one normal latent.
 
     Args:
         oracle: Exact oracle.
@@ -147,13 +147,22 @@ def closed_draws(
     engine = oracle.engine
     if getattr(getattr(engine, "roles", None), "grids", ()):
         return {}
-    if not isinstance(engine, BetaBernoulliEngine | CountsEngine | RatesEngine):
+    if not isinstance(engine, BetaBernoulliEngine | CountsEngine | RatesEngine | GaussianEngine):
+        return {}
+    if isinstance(engine, GaussianEngine) and not _is_one_normal(engine):
         return {}
     belief = {name: np.asarray(x[:, position], float) for name, x in oracle(batch).belief.items()}
-    return {
-        name: LatentDraws(_draw(engine, name, np.repeat(x[:, None], num_draws, axis=1), rng))
-        for name, x in belief.items()
-    }
+    found = {}
+    for name, parameters in belief.items():
+        values = _draw(engine, name, np.repeat(parameters[:, None], num_draws, axis=1), rng)
+        shape = oracle.model.sites[name].shape
+        found[name] = LatentDraws(values.reshape(*values.shape[:2], *shape))
+    return found
+
+
+def _is_one_normal(engine: GaussianEngine) -> bool:
+    """Say whether beliefs hold the joint law of all latents: one site of known variance."""
+    return engine.form.scale_site is None and len(engine.roles.continuous) == 1
 
 
 def _draw(
@@ -161,6 +170,10 @@ def _draw(
 ) -> np.ndarray:
     if isinstance(engine, RatesEngine):
         return rng.gamma(parameters[..., 0]) / parameters[..., 1]
+    if isinstance(engine, GaussianEngine):
+        root = np.linalg.cholesky(parameters[..., 1:])
+        noise = rng.standard_normal((*root.shape[:-1], 1))
+        return parameters[..., 0] + (root @ noise)[..., 0]
     if isinstance(engine, CountsEngine) and not any(
         site.name == name and site.is_pair for site in engine.simplices
     ):

@@ -37,7 +37,10 @@ def draw_beginning_with(
         ValueError: If the observation is not one sequence that begins with questions that count,
             shows continuous values, or is too rare.
     """
-    length = _observed_length(model, observed)
+    length = require_beginning(model, observed)
+    numbers = [site.name for site in model.layout.shown_sites if site.num_values is None]
+    if numbers:
+        raise ValueError(f"observed: expected discrete values, got the continuous {numbers}")
     kept, found = [], 0
     for number in range(MOST_ROUNDS):
         batch = model.sample(ROUND, key=jax.random.fold_in(key, number))
@@ -66,7 +69,19 @@ def observed_steps(observed: Batch) -> int:
     return int(np.sum(observed.supervised))
 
 
-def _observed_length(model: AbstractGenerativeModel, observed: Batch) -> int:
+def require_beginning(model: AbstractGenerativeModel, observed: Batch) -> int:
+    """Check that an observation is one sequence that begins with questions that count.
+
+    Args:
+        model: Generative model.
+        observed: One sequence.
+
+    Returns:
+        How many of its questions count.
+
+    Raises:
+        ValueError: If it is not.
+    """
     layout, count = model.layout, observed_steps(observed)
     if observed.outcomes.shape != (layout.length,):
         raise ValueError(
@@ -78,9 +93,6 @@ def _observed_length(model: AbstractGenerativeModel, observed: Batch) -> int:
             f"observed: expected from 1 to {layout.length - 1} questions that count, at the "
             f"start, got {count}"
         )
-    numbers = [site.name for site in layout.shown_sites if site.num_values is None]
-    if numbers:
-        raise ValueError(f"observed: expected discrete values, got the continuous {numbers}")
     return count
 
 

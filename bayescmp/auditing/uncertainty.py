@@ -15,7 +15,7 @@ from bayescmp.auditing.latent_split import EntropySplit, find_split
 from bayescmp.auditing.own_uncertainty import OwnEpistemic, measure_own
 from bayescmp.auditing.prediction_sets import LEVEL, SETS, PredictionSets, measure_sets
 from bayescmp.comparison.tally import BITS
-from bayescmp.measures.recalibration import (
+from bayescmp.measures.temperature import (
     Temperature,
     apply_temperature,
     fit_temperature,

@@ -85,7 +85,8 @@ def memory_length(
         The window with the divergences around it.
 
     Raises:
-        ValueError: If an oracle comes without a key.
+        ValueError: If an oracle comes without a key, or everything is shown before the first
+            question.
 
     Example:
         >>> oracle = bc.derive_oracle(bc.models.beta_bernoulli(length=6))
@@ -95,6 +96,11 @@ def memory_length(
     """
     evaluation = take_evaluation(against, num_sequences, key)
     oracle, layout = evaluation.oracle, evaluation.model.layout
+    if layout.shows_all_first:
+        raise ValueError(
+            f"against: expected a model that shows one step after another, got "
+            f"{evaluation.model.title()}, which shows all before the first question"
+        )
     own = _divergences(ask(network, evaluation), evaluation)
     network_kl = over_questions(own, evaluation.weights, level)
     kl: dict[int, Interval] = {}

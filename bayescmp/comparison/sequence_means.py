@@ -1,7 +1,7 @@
 """Means over questions with intervals over sequences."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from bayescmp.measures.interval import Interval
 
@@ -35,7 +35,7 @@ def over_questions(values: Values, weights: Weights | None = None, level: float 
         (2.0, 2)
     """
     counts = ~np.isnan(values)
-    return _ratio(np.where(counts, values, 0.0).sum(-1), counts.sum(-1), weights, level)
+    return ratio(np.where(counts, values, 0.0).sum(-1), counts.sum(-1), weights, level)
 
 
 def over_sequences(values: Values, weights: Weights | None = None, level: float = 0.95) -> Interval:
@@ -57,13 +57,23 @@ def over_sequences(values: Values, weights: Weights | None = None, level: float 
     return Interval(mean, low, high, level, interval.num)
 
 
-def _ratio(
+def ratio(
     sums: Float[np.ndarray, "*entry sequence"],
-    counts: np.ndarray,
-    weights: Weights | None,
-    level: float,
+    counts: Float[np.ndarray, "*entry sequence"] | Int[np.ndarray, "*entry sequence"],
+    weights: Weights | None = None,
+    level: float = 0.95,
 ) -> Interval:
-    """Return the interval of a ratio of two sums over independent sequences."""
+    """Return the interval of a ratio of two sums over independent sequences.
+
+    Args:
+        sums: What is added up above the line, for each sequence.
+        counts: What is added up below it; a sequence with 0 does not count.
+        weights: Exact probabilities of the sequences, if these are all there are.
+        level: Coverage asked for.
+
+    Returns:
+        Interval of the ratio, as :func:`over_questions` has it; NaN where nothing counts.
+    """
     from scipy.special import stdtrit  # 0.1 s to import, and only needed here
 
     shares = np.ones(sums.shape[-1]) if weights is None else weights

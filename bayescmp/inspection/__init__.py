@@ -1,5 +1,7 @@
 """Instruments that look inside a network, each with its controls, as groups of the results."""
 
+from bayescmp.inspection.construction import check_construction as check_construction
+from bayescmp.inspection.construction import construction_group as construction_group
 from bayescmp.inspection.cross_network import compare_networks as compare_networks
 from bayescmp.inspection.domain_restriction import compare_domains as compare_domains
 from bayescmp.inspection.dynamics import dynamics_group as dynamics_group
@@ -7,6 +9,8 @@ from bayescmp.inspection.dynamics import follow_training as follow_training
 from bayescmp.inspection.effect import Effect as Effect
 from bayescmp.inspection.examine import INSTRUMENTS as INSTRUMENTS
 from bayescmp.inspection.examine import examine as examine
+from bayescmp.inspection.following import follow_errors as follow_errors
+from bayescmp.inspection.following import following_group as following_group
 from bayescmp.inspection.geometry import measure_geometry as measure_geometry
 from bayescmp.inspection.geometry_tables import geometry_group as geometry_group
 from bayescmp.inspection.gradients import check_gradients as check_gradients
@@ -16,11 +20,17 @@ from bayescmp.inspection.interventions import intervene as intervene
 from bayescmp.inspection.interventions import interventions_group as interventions_group
 from bayescmp.inspection.lenses import lenses_group as lenses_group
 from bayescmp.inspection.lenses import read_lenses as read_lenses
+from bayescmp.inspection.loops import check_loops as check_loops
+from bayescmp.inspection.loops import loops_group as loops_group
 from bayescmp.inspection.probes import fit_probes as fit_probes
 from bayescmp.inspection.probes import probes_group as probes_group
 from bayescmp.inspection.recording import Recording as Recording
 from bayescmp.inspection.recording import record as record
 from bayescmp.inspection.removal import remove_directions as remove_directions
+from bayescmp.inspection.round_tables import rounds_group as rounds_group
+from bayescmp.inspection.rounds import Rounds as Rounds
+from bayescmp.inspection.rounds import follow_rounds as follow_rounds
+from bayescmp.inspection.rounds import propagate_beliefs as propagate_beliefs
 from bayescmp.inspection.walkthrough import Walkthrough as Walkthrough
 from bayescmp.inspection.walkthrough import walk_through as walk_through
 from bayescmp.inspection.walkthrough import walkthrough_group as walkthrough_group

@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from bayescmp._types import Key
 from bayescmp.comparison.compare import compare
 from bayescmp.comparison.evaluation import ask
+from bayescmp.graph_model import AbstractGraphModel
 from bayescmp.inspection.dynamics import dynamics_group, follow_training
 from bayescmp.inspection.geometry import measure_geometry
 from bayescmp.inspection.geometry_tables import geometry_group
@@ -23,6 +24,8 @@ from bayescmp.inspection.lenses import lenses_group, read_lenses, read_untrained
 from bayescmp.inspection.probe_untrained import score_untrained
 from bayescmp.inspection.probes import fit_probes, probes_group
 from bayescmp.inspection.recording import Recording, record
+from bayescmp.inspection.round_tables import rounds_group
+from bayescmp.inspection.rounds import follow_rounds
 from bayescmp.inspection.walkthrough import walk_through, walkthrough_group
 from bayescmp.networks.network import NetworkLike
 from bayescmp.oracle import AbstractOracle
@@ -61,6 +64,9 @@ READ_UNTRAINED: Mapping[str, Callable[..., Any]] = MappingProxyType(
 DYNAMICS = "dynamics"
 """The instrument that needs the checkpoints of training."""
 
+ROUNDS = "rounds"
+"""The instrument that needs a model of factor graphs."""
+
 
 def examine(
     networks: NetworkLike | Sequence[NetworkLike],
@@ -83,7 +89,7 @@ def examine(
         oracle: Oracle of the model.
         key: Typed key of sequences, controls and random interventions.
         instruments: Names of the instruments; all by default, ``dynamics`` where there are
-            histories.
+            histories and ``rounds`` where the model is one of factor graphs.
         num_sequences: How many sequences are drawn; see ``inspection.record``.
         histories: Checkpoints of each network's training, for ``dynamics`` and ``gradients``.
         ladder: Rivals; ``standard_ladder`` by default.
@@ -97,7 +103,8 @@ def examine(
     Raises:
         TypeError: If a network cannot be traced.
         ValueError: If there is no such instrument, no network, ``dynamics`` is asked for
-            without histories, or the tree or the histories are of another number of networks.
+            without histories or ``rounds`` without factor graphs, or the tree or the histories are
+            of another number of networks.
 
     Example:
         >>> model = bc.models.beta_bernoulli(length=3)
@@ -107,7 +114,8 @@ def examine(
         >>> "/walkthrough" in found.groups
         True
     """
-    chosen = _choose(instruments, histories is not None)
+    has_graph = isinstance(oracle.model, AbstractGraphModel)
+    chosen = _choose(instruments, has_histories=histories is not None, has_graph=has_graph)
     seeds = list(networks) if isinstance(networks, Sequence) else [networks]
     if not seeds:
         raise ValueError("networks: expected at least one, got none")
@@ -129,7 +137,7 @@ def examine(
     return make_tree(groups, attrs)
 
 
-NAMES = (*INSTRUMENTS, DYNAMICS)
+NAMES = (*INSTRUMENTS, DYNAMICS, ROUNDS)
 """Names of all instruments, in the order in which they are applied."""
 
 
@@ -159,7 +167,7 @@ def _apply(name: str, subjects: _Subjects, key: Key) -> xr.Dataset:
             follow_training(one, oracle, key=key, ladder=rungs) for one in subjects.histories or ()
         )
         return dynamics_group(subjects.count(followed))
-    instrument = INSTRUMENTS[name]
+    instrument = INSTRUMENTS.get(name, Instrument(follow_rounds, rounds_group))
     options = [_share(name, subjects, key)] * len(subjects.recordings)
     if name == "gradients" and subjects.histories is not None:
         options = [{"history": one} for one in subjects.histories]
@@ -189,10 +197,13 @@ def _are_alike(recordings: Sequence[Recording]) -> bool:
     return len(configs) > 1 and None not in configs and len(set(configs)) == 1
 
 
-def _choose(names: Sequence[str] | None, has_histories: bool) -> tuple[str, ...]:
+def _choose(
+    names: Sequence[str] | None, *, has_histories: bool, has_graph: bool
+) -> tuple[str, ...]:
     """Look instruments up, in the order of the table."""
     if names is None:
-        return NAMES if has_histories else tuple(INSTRUMENTS)
+        special = {DYNAMICS: has_histories, ROUNDS: has_graph}
+        return tuple(name for name in NAMES if special.get(name, True))
     if isinstance(names, str):
         raise ValueError(f"instruments: expected several names, got the text {names!r}")
     for name in names:
@@ -207,6 +218,8 @@ def _choose(names: Sequence[str] | None, has_histories: bool) -> tuple[str, ...]
             "histories: expected the checkpoints of each network for 'dynamics', got none; train "
             "with a checkpoint file and Training(num_snapshots=12), then load_snapshots(file)"
         )
+    if ROUNDS in names and not has_graph:
+        raise ValueError("instruments: expected 'rounds' for models of factor graphs alone")
     return tuple(name for name in NAMES if name in names)
 
 

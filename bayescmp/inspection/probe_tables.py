@@ -53,7 +53,7 @@ def probes_group(results: Sequence[Probes]) -> xr.Dataset:
     coords = {"probe_target": targets, "probe_place": places, "probe_control": CONTROLS}
     attrs = {
         "judged": first.judged,
-        "wrong_prior": first.wrong_prior,
+        "wrong_prior": first.wrong_prior or "none",
         "floor": FLOOR,
         "notes": sorted({note for probes in results for note in probes.notes}),
     }

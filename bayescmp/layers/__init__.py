@@ -17,3 +17,6 @@ from bayescmp.layers.similarity import principal_directions as principal_directi
 from bayescmp.layers.similarity import subspace_overlap as subspace_overlap
 from bayescmp.layers.streams import all_streams as all_streams
 from bayescmp.layers.streams import stream_names as stream_names
+from bayescmp.layers.weight_distance import WeightDistance as WeightDistance
+from bayescmp.layers.weight_distance import random_distances as random_distances
+from bayescmp.layers.weight_distance import weight_distance as weight_distance

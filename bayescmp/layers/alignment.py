@@ -11,7 +11,6 @@ from bayescmp._types import Inputs, Key
 from bayescmp.layers.attention_gradients import Pattern, SourceVectors, share
 from bayescmp.layers.attention_offsets import score
 from bayescmp.networks.parts.attention import Attention
-from bayescmp.networks.parts.kernels import causal_mask
 from bayescmp.networks.residual import AbstractResidualNetwork
 
 Shown = Bool[Array, "sequence input_position"]
@@ -63,8 +62,7 @@ def allowed_places(
     Returns:
         True where a score matters, the same for each head.
     """
-    mask = causal_mask(shown.shape[-1], attention.window, hide_start=attention.hide_start)
-    return shown[:, None, :, None] & jnp.asarray(mask)
+    return shown[:, None, :, None] & jnp.asarray(attention.mask(shown.shape[-1]))
 
 
 def cosine(

@@ -22,7 +22,7 @@ from bayescmp.layers.attention_gradients import (
 from bayescmp.networks.network import AbstractTracedNetwork
 from bayescmp.networks.parts.attention import Attention
 from bayescmp.networks.parts.dense import dense
-from bayescmp.networks.parts.kernels import causal_mask, weigh
+from bayescmp.networks.parts.kernels import weigh
 from bayescmp.networks.parts.mixer import (
     AbstractMixer,
     AttentionView,
@@ -66,7 +66,8 @@ def score(
     shared = share(keys, attention.num_heads)
     scores = queries @ jnp.swapaxes(shared, -1, -2) / head_size**0.5
     if attention.positions == "alibi":
-        scores = scores + distance_bias(attention.num_heads, length).astype(scores.dtype)
+        bias = distance_bias(attention.num_heads, length, both_ways=not attention.causal)
+        scores = scores + bias.astype(scores.dtype)
     return scores
 
 
@@ -144,8 +145,7 @@ class OffsetAttention(AbstractMixer):
             queries, keys = rotate(queries), rotate(keys)
         values = values + self.offsets.values
         scores = score(attention, queries, keys) + self.offsets.scores
-        mask = causal_mask(x.shape[-2], attention.window, hide_start=attention.hide_start)
-        pattern = weigh(attention.kernel, scores, mask)
+        pattern = weigh(attention.kernel, scores, attention.mask(x.shape[-2]))
         heads = pattern @ share(values, attention.num_heads) + self.offsets.heads
         mixed = scale_heads(heads, head_scale, instead)
         output = dense(jnp.moveaxis(mixed, -3, -2).reshape(*x.shape[:-1], -1), attention.out)

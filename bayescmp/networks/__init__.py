@@ -3,6 +3,10 @@
 from bayescmp.networks.adapting import AdaptedPredictor as AdaptedPredictor
 from bayescmp.networks.adapting import adapt as adapt
 from bayescmp.networks.config import AbstractNetworkConfig as AbstractNetworkConfig
+from bayescmp.networks.constructed import StreamLayout as StreamLayout
+from bayescmp.networks.constructed import message_passing as message_passing
+from bayescmp.networks.constructed import read_cavities as read_cavities
+from bayescmp.networks.constructed import read_messages as read_messages
 from bayescmp.networks.convolution import ConvConfig as ConvConfig
 from bayescmp.networks.convolution import ConvNet as ConvNet
 from bayescmp.networks.density import density_of as density_of
@@ -33,6 +37,7 @@ from bayescmp.networks.network import count_parameters as count_parameters
 from bayescmp.networks.network import logits_at as logits_at
 from bayescmp.networks.ngram import NGram as NGram
 from bayescmp.networks.ngram import NGramConfig as NGramConfig
+from bayescmp.networks.perturbing import perturb as perturb
 from bayescmp.networks.positionwise import Positionwise as Positionwise
 from bayescmp.networks.positionwise import PositionwiseConfig as PositionwiseConfig
 from bayescmp.networks.prefix_mlp import PrefixMLP as PrefixMLP

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bayescmp._types import Key
 from bayescmp.networks.heads import FiniteHead, Head
-from bayescmp.networks.parts.feed_forward import ACTIVATIONS, Activation
+from bayescmp.networks.parts.feed_forward import ACTIVATIONS, GROUPED, Activation
 from bayescmp.networks.parts.mixer import AbstractMixer
 from bayescmp.networks.parts.norms import NormName, NormPlace
 from bayescmp.networks.parts.positions import Positions
@@ -47,6 +47,10 @@ class AbstractResidualConfig(AbstractNetworkConfig):
     mlp_size: int = 256
     """Width inside the feed-forward part; 0 leaves it out."""
     activation: Activation = "gelu"
+    """Nonlinearity of the feed-forward part, gated with ``swiglu``. ``softmax`` and ``logsumexp``
+    act on groups of hidden units."""
+    activation_group: int = 1
+    """Hidden units that make up one group; 1 with activations of single units."""
     num_experts: int = 1
     """Feed-forward parts of a block, of which a router picks some at each position."""
     num_active_experts: int = 1
@@ -68,6 +72,7 @@ class AbstractResidualConfig(AbstractNetworkConfig):
         )
         check_at_least(self, 0, "mlp_size")
         check_choice(self, "activation", ACTIVATIONS)
+        self._check_groups()
         check_choice(self, "norm", ("rms", "layer", "none"))
         check_choice(self, "norm_place", ("pre", "post"))
         if self.num_active_experts > self.num_experts:
@@ -83,6 +88,17 @@ class AbstractResidualConfig(AbstractNetworkConfig):
         if self.tied and not isinstance(self.head, FiniteHead):
             raise ValueError(
                 f"tied: expected False with a head of kind {type(self.head).__name__}, got True"
+            )
+
+    def _check_groups(self) -> None:
+        size, of = self.activation_group, f"with activation={self.activation!r}"
+        if self.activation in GROUPED and size < 2:
+            raise ValueError(f"activation_group: expected at least 2 {of}, got {size}")
+        if self.activation not in GROUPED and size != 1:
+            raise ValueError(f"activation_group: expected 1 {of}, got {size}")
+        if self.mlp_size % size:
+            raise ValueError(
+                f"mlp_size: expected a multiple of activation_group = {size}, got {self.mlp_size}"
             )
 
     @property

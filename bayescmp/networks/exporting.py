@@ -5,6 +5,7 @@ import numpy as np
 from bayescmp.networks.array_fields import fields_by_name, split_heads
 from bayescmp.networks.array_names import OUTSIDE
 from bayescmp.networks.heads import FiniteHead
+from bayescmp.networks.parts.feed_forward import GROUPED
 from bayescmp.networks.transformer import Transformer, TransformerConfig
 
 _NAMED = {
@@ -18,6 +19,7 @@ _NAMED = {
     "bias": True,
     "tied": False,
     "head": FiniteHead(),
+    "causal": True,
 }
 """Fields of a configuration, with the only value that the names can hold."""
 
@@ -64,10 +66,10 @@ def _check_kind(network: Transformer) -> TransformerConfig:
     if not isinstance(config, TransformerConfig):
         raise ValueError(f"network: expected a transformer, got {type(network).__name__}")
     other = [name for name, value in _NAMED.items() if getattr(config, name) != value]
-    if config.activation == "swiglu":
+    if config.activation in ("swiglu", *GROUPED):
         other.append("activation")
     if other:
-        wanted = ", ".join(f"{name}={_NAMED.get(name, 'one without a gate')!r}" for name in other)
+        wanted = ", ".join(f"{name}={_NAMED.get(name, 'one of single units')!r}" for name in other)
         got = ", ".join(f"{name}={getattr(config, name)!r}" for name in other)
         raise ValueError(f"network: expected one with {wanted}, got {got}")
     return config

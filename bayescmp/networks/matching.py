@@ -150,8 +150,22 @@ def _scale[Config: AbstractNetworkConfig](config: Config, widths: _Widths, main:
     """Set the main width and keep the proportions of the others; what is left out stays out."""
     factor = main / getattr(config, widths.main)
     present = [name for name in widths.others if getattr(config, name)]
-    others = {name: max(1, round(factor * getattr(config, name))) for name in present}
+    others = {
+        name: _round(factor * getattr(config, name), _grain(config, name)) for name in present
+    }
     return _change(config, {widths.main: main, **others})
+
+
+def _round(size: float, grain: int) -> int:
+    """Return the multiple of a grain that is nearest, and no zero."""
+    return grain * max(1, round(size / grain))
+
+
+def _grain(config: AbstractNetworkConfig, name: str) -> int:
+    """Return what a width must be a multiple of."""
+    if isinstance(config, AbstractResidualConfig) and name == "mlp_size":
+        return config.activation_group  # groups of hidden units are not cut
+    return 1
 
 
 def _last_within(count: Callable[[int], int], target: int, guess: int) -> int:
@@ -176,9 +190,9 @@ def _tune[Config: AbstractNetworkConfig](
     size = getattr(config, name)
     if not size:
         return config
-    count = count_of(config, task)
-    slope = count_of(_change(config, {name: size + 1}), task) - count
-    return _change(config, {name: max(1, size + round((target - count) / slope))})
+    count, grain = count_of(config, task), _grain(config, name)
+    slope = count_of(_change(config, {name: size + grain}), task) - count
+    return _change(config, {name: max(grain, size + grain * round((target - count) / slope))})
 
 
 def _change[Config: AbstractNetworkConfig](config: Config, widths: dict[str, int]) -> Config:

@@ -20,8 +20,9 @@ Positions = Int[np.ndarray, " position"] | Int[Array, " position"]
 class AbstractNetwork(eqx.Module):
     """A network from the inputs of one sequence to logits at each input position.
 
-    Laws: the logits at a position depend on nothing after it; leading axes are
-    sequences, each answered as if alone; the trace's logits equal the plain call's.
+    Laws: the logits at a position depend on nothing after it, except in a transformer with
+    ``causal=False``, whose task shows all inputs first; leading axes are sequences, each answered
+    as if alone; the trace's logits equal the plain call's.
     """
 
     @abc.abstractmethod

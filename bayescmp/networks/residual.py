@@ -22,7 +22,7 @@ from bayescmp.records import LayerTrace
 
 
 class AbstractResidualNetwork(AbstractTracedNetwork):
-    """A causal network from the inputs of one sequence to logits at each position.
+    """A network from the inputs of one sequence to logits at each position.
 
     Concrete networks differ in their configuration, which makes the mixers of their blocks.
     """

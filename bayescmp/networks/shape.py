@@ -25,6 +25,9 @@ class TaskShape:
     """Token of the first outcome; None where outcomes are never shown as tokens."""
     edges: tuple[float, ...] = ()
     """Where the bins of a continuous outcome meet; empty for a discrete one."""
+    shows_all_first: bool = False
+    """Whether all inputs stand there before the first question, so that a network may look at
+    all of them for each answer."""
 
     @staticmethod
     def of(model: AbstractGenerativeModel) -> "TaskShape":
@@ -43,4 +46,5 @@ class TaskShape:
             max_length=layout.input_length,
             outcome_token=layout.outcome_token,
             edges=tuple(layout.edges),
+            shows_all_first=layout.shows_all_first,
         )

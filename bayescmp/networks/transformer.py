@@ -1,4 +1,4 @@
-"""Causal transformers of every common kind."""
+"""Transformers of every common kind, causal ones and such as look both ways."""
 
 from dataclasses import dataclass
 from typing import final
@@ -42,6 +42,9 @@ class TransformerConfig(AbstractResidualConfig):
     num_positions: int | None = None
     """Rows of learned positions, where more are wanted than a sequence has inputs: training
     on random places, or answers at other lengths; None for as many."""
+    causal: bool = True
+    """Whether a position sees itself and its past alone; otherwise it sees every position, which
+    only tasks allow that show all inputs before their first question."""
 
     def __post_init__(self) -> None:
         """Reject shapes that cannot be built."""
@@ -65,8 +68,7 @@ class TransformerConfig(AbstractResidualConfig):
                 "positions: expected another kind than 'alibi' with kernel='linear', whose weights "
                 "are no function of a difference of scores"
             )
-        if self.window is not None and self.window < 1:
-            raise ValueError(f"window: expected None or at least 1, got {self.window}")
+        self._check_sight()
         if self.num_source_heads is not None:
             self._check_source_heads(self.num_source_heads)
         if self.num_positions is not None:
@@ -76,6 +78,14 @@ class TransformerConfig(AbstractResidualConfig):
                 f"num_positions: expected None with positions={self.positions!r}, which has no "
                 f"rows, got {self.num_positions}"
             )
+
+    def _check_sight(self) -> None:
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"window: expected None or at least 1, got {self.window}")
+        if not self.causal and self.window is not None:
+            raise ValueError(f"window: expected None with causal=False, got {self.window}")
+        if not self.causal and self.hide_start:
+            raise ValueError("hide_start: expected False with causal=False, got True")
 
     def _check_source_heads(self, count: int) -> None:
         if count < 1 or self.num_heads % count:
@@ -126,19 +136,46 @@ class TransformerConfig(AbstractResidualConfig):
             out_scale=self.out_scale,
             key=key,
             hide_start=self.hide_start,
+            causal=self.causal,
         )
 
     def build(self, shape: TaskShape, *, key: Key) -> "Transformer":
-        """Draw the weights of a transformer."""
+        """Draw the weights of a transformer.
+
+        Args:
+            shape: What the model fixes.
+            key: Typed key.
+
+        Returns:
+            The transformer.
+
+        Raises:
+            ValueError: If a tied read-out is asked for and outcomes are no tokens, or both ways
+                are to be seen and inputs follow the first question.
+        """
         return eqx.filter_jit(Transformer)(self, shape, key=key)
 
 
 @final
 class Transformer(AbstractResidualNetwork):
-    """A causal transformer from the inputs of one sequence to logits at each position."""
+    """A transformer from the inputs of one sequence to logits at each position."""
 
     def __init__(self, config: TransformerConfig, shape: TaskShape, *, key: Key) -> None:
-        """Draw the weights; see :class:`AbstractResidualNetwork`."""
+        """Draw the weights; see :class:`AbstractResidualNetwork`.
+
+        Args:
+            config: Shape of the network.
+            shape: What the model fixes.
+            key: Typed key.
+
+        Raises:
+            ValueError: As ``config.build`` does.
+        """
+        if not config.causal and not shape.shows_all_first:
+            raise ValueError(
+                "causal: expected True with a task that shows inputs after its first question, "
+                "among them answers it may look ahead to, got False"
+            )
         super().__init__(config, shape, key=key)
 
     @staticmethod
@@ -159,7 +196,7 @@ class Transformer(AbstractResidualNetwork):
             The network, with random weights.
 
         Raises:
-            ValueError: If a tied read-out is asked for and outcomes are no tokens.
+            ValueError: As ``config.build`` does.
 
         Example:
             >>> network = bc.Transformer.for_model(bc.models.Bijection(4), key=jax.random.key(0))

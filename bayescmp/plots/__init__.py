@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bayescmp.plots.attention import plot_attention, plot_attention_entropy
+    from bayescmp.plots.belief_propagation import (
+        plot_construction,
+        plot_following,
+        plot_loops,
+    )
     from bayescmp.plots.calibration import plot_calibration
-    from bayescmp.plots.coverage import plot_coverage, plot_coverage_by_position
+    from bayescmp.plots.coverage import (
+        plot_coverage,
+        plot_coverage_by_position,
+        plot_coverage_streams,
+    )
     from bayescmp.plots.decisions import plot_decisions
     from bayescmp.plots.divergence import plot_divergence
     from bayescmp.plots.dynamics import plot_lens_dynamics, plot_phases, plot_settling
@@ -22,8 +31,12 @@ if TYPE_CHECKING:
     from bayescmp.plots.layers import plot_layer_rungs, plot_layers
     from bayescmp.plots.lens_heads import plot_lens_heads, plot_lens_positions
     from bayescmp.plots.lenses import plot_lens_means, plot_lens_rungs, plot_lenses
-    from bayescmp.plots.local_calibration import plot_local_calibration
+    from bayescmp.plots.local_calibration import (
+        plot_local_calibration,
+        plot_local_calibration_streams,
+    )
     from bayescmp.plots.pit import plot_pit, plot_pit_streams
+    from bayescmp.plots.posterior import plot_posterior
     from bayescmp.plots.predictives import plot_predictives
     from bayescmp.plots.probe_heads import plot_probe_heads
     from bayescmp.plots.probes import plot_probe_bits, plot_probes
@@ -32,6 +45,7 @@ if TYPE_CHECKING:
         plot_reliability,
         plot_reliability_streams,
     )
+    from bayescmp.plots.rounds import plot_rounds
     from bayescmp.plots.runs import (
         plot_runs,
         plot_runs_divergence,
@@ -54,12 +68,15 @@ __all__ = [
     "plot_attention_entropy",
     "plot_calibration",
     "plot_calibration_errors",
+    "plot_construction",
     "plot_coverage",
     "plot_coverage_by_position",
+    "plot_coverage_streams",
     "plot_decisions",
     "plot_divergence",
     "plot_drift",
     "plot_edits",
+    "plot_following",
     "plot_heads",
     "plot_ladder",
     "plot_layer_rungs",
@@ -71,12 +88,15 @@ __all__ = [
     "plot_lens_rungs",
     "plot_lenses",
     "plot_local_calibration",
+    "plot_local_calibration_streams",
+    "plot_loops",
     "plot_manifolds",
     "plot_order_gaps",
     "plot_phases",
     "plot_pit",
     "plot_pit_streams",
     "plot_pools",
+    "plot_posterior",
     "plot_prediction_sets",
     "plot_predictives",
     "plot_probe_bits",
@@ -84,6 +104,7 @@ __all__ = [
     "plot_probes",
     "plot_reliability",
     "plot_reliability_streams",
+    "plot_rounds",
     "plot_runs",
     "plot_runs_divergence",
     "plot_runs_layers",
@@ -110,12 +131,15 @@ _MODULES = {
     "plot_attention_entropy": "attention",
     "plot_calibration": "calibration",
     "plot_calibration_errors": "reliability",
+    "plot_construction": "belief_propagation",
     "plot_coverage": "coverage",
     "plot_coverage_by_position": "coverage",
+    "plot_coverage_streams": "coverage",
     "plot_decisions": "decisions",
     "plot_divergence": "divergence",
     "plot_drift": "exchangeability",
     "plot_edits": "edits",
+    "plot_following": "belief_propagation",
     "plot_heads": "geometry",
     "plot_ladder": "ladder",
     "plot_layer_rungs": "layers",
@@ -127,12 +151,15 @@ _MODULES = {
     "plot_lens_rungs": "lenses",
     "plot_lenses": "lenses",
     "plot_local_calibration": "local_calibration",
+    "plot_local_calibration_streams": "local_calibration",
+    "plot_loops": "belief_propagation",
     "plot_manifolds": "geometry",
     "plot_order_gaps": "exchangeability",
     "plot_phases": "dynamics",
     "plot_pit": "pit",
     "plot_pit_streams": "pit",
     "plot_pools": "shift",
+    "plot_posterior": "posterior",
     "plot_prediction_sets": "uncertainty",
     "plot_predictives": "predictives",
     "plot_probe_bits": "probes",
@@ -140,6 +167,7 @@ _MODULES = {
     "plot_probes": "probes",
     "plot_reliability": "reliability",
     "plot_reliability_streams": "reliability",
+    "plot_rounds": "rounds",
     "plot_runs": "runs",
     "plot_runs_divergence": "runs",
     "plot_runs_layers": "runs",

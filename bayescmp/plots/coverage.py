@@ -14,19 +14,26 @@ from bayescmp.plots.axes import (
     title_panel,
     value_axis,
 )
-from bayescmp.plots.divergence import POSITION_LABEL, last_finite
-from bayescmp.plots.labels import EndLabel, label_space, write_end_labels
+from bayescmp.plots.divergence import POSITION_LABEL
+from bayescmp.plots.labels import label_space
+from bayescmp.plots.pairs import (
+    DRAWN,
+    EXACT,
+    draw_drawn,
+    draw_exact,
+    name_pair,
+    ring_places,
+    shade_band,
+    stream_axis,
+)
 from bayescmp.plots.palette import LIGHT
 from bayescmp.plots.series import read_labels, read_places, read_values
-
-DRAWN, EXACT = "drawn", "exact"
-"""Names of the lines: by outcomes that were drawn, and their mean by exact laws."""
 
 POINTS = 100.0
 """Percentage points in one."""
 
-SHOWN_BY_POSITION = 2
-"""Kinds of sets whose error is drawn by position; the last kind is there as a warning only."""
+SHOWN_BY_PLACE = 2
+"""Kinds of sets whose error is drawn by place; the last kind is there as a warning only."""
 
 LEVEL = 0.05
 """P-value at or below which a position is ringed."""
@@ -73,15 +80,55 @@ def plot_coverage_by_position(tree: xr.DataTree) -> Figure:
     Raises:
         ValueError: The tree has no ``/coverage/error_by_position``.
     """
-    regions = read_labels(tree, "/coverage/error_by_position", "region")[:SHOWN_BY_POSITION]
+    places = read_places(tree, "/coverage/error_by_position", "position")
+    figure, panels = _draw_places(tree, "position", "p_by_position", places, Room(1.1))
+    for panel in panels:
+        count_axis(panel, places, "")
+    panels[-1].set_xlabel(POSITION_LABEL)
+    return figure
+
+
+def plot_coverage_streams(tree: xr.DataTree) -> Figure:
+    """Draw the coverage error through the logit lens at every place of the residual stream.
+
+    Reads ``/coverage/error_by_stream``, ``exact_error_by_stream`` and ``p_value_by_stream``.
+
+    Args:
+        tree: A comparison with the group ``/coverage`` of networks that can be traced.
+
+    Returns:
+        One panel for highest-density sets and one for the learnt reference, means over seeds;
+        rings mark places that are off in the first seed, each tested by itself.
+
+    Raises:
+        ValueError: The tree has no ``/coverage/error_by_stream``.
+    """
+    streams = read_labels(tree, "/coverage/error_by_stream", "stream")
+    places = np.arange(len(streams), dtype=float)
+    room = Room(1.1, below=0.75)
+    figure, panels = _draw_places(tree, "stream", "p_value_by_stream", places, room)
+    for panel in panels:
+        stream_axis(panel, streams)
+    return figure
+
+
+def _draw_places(
+    tree: xr.DataTree, by: str, p_name: str, places: Float[np.ndarray, " place"], room: Room
+) -> tuple[Figure, list[Axes]]:
+    """Draw errors along one axis, a panel for each kind of set that says where to look."""
+    regions = read_labels(tree, f"/coverage/error_by_{by}", "region")[:SHOWN_BY_PLACE]
+    names = (f"error_by_{by}", f"exact_error_by_{by}", p_name)
+    values = [read_values(tree, f"/coverage/{name}", "region", "seed", by) for name in names]
     space = label_space([DRAWN, EXACT])
     with house_style():
-        figure, panels = stacked_panels([Room(1.1)] * len(regions), left=0.62, right=space)
+        figure, panels = stacked_panels([room] * len(regions), left=0.62, right=space)
         for index, (panel, region) in enumerate(zip(panels, regions, strict=True)):
             title_panel(panel, f"Coverage error, points: {region}")
-            _draw_positions(panel, tree, index, space)
-        panels[-1].set_xlabel(POSITION_LABEL)
-    return figure
+            drawn, exact = values[0][index].mean(axis=0), values[1][index].mean(axis=0)
+            panel.axhline(0.0, color=LIGHT["axis"], linewidth=1.0)
+            _draw_pair(panel, places, (drawn, exact), np.stack((drawn, exact)), space)
+            ring_places(panel, places, drawn, values[2][index, 0] <= LEVEL)  # NaN is not
+    return figure, panels
 
 
 def _draw_region(panel: Axes, tree: xr.DataTree, region: int, space: float) -> None:
@@ -93,9 +140,7 @@ def _draw_region(panel: Axes, tree: xr.DataTree, region: int, space: float) -> N
     )
     levels = read_places(tree, "/coverage/coverage", "nominal")
     panel.axhline(0.0, color=LIGHT["axis"], linewidth=1.0)
-    panel.fill_between(
-        levels, -band[0], band[0], color=LIGHT["rung-0"], alpha=0.2, linewidth=0.0, label="band"
-    )
+    shade_band(panel, levels, -band[0], band[0])
     for other in drawn[1:]:
         panel.plot(
             levels, other - levels, color=LIGHT["rung-2"], linewidth=0.8, alpha=0.4, label=DRAWN
@@ -104,30 +149,6 @@ def _draw_region(panel: Axes, tree: xr.DataTree, region: int, space: float) -> N
     _draw_pair(panel, levels, (drawn[0] - levels, exact[0] - levels), shown, space)
     panel.set_xlim(0.0, 100.0)
     value_axis(panel.xaxis)
-
-
-def _draw_positions(panel: Axes, tree: xr.DataTree, region: int, space: float) -> None:
-    """Draw the errors of one kind of set by position."""
-    dims = ("region", "seed", "position")
-    drawn, exact, p_value = (
-        read_values(tree, f"/coverage/{name}", *dims)[region]
-        for name in ("error_by_position", "exact_error_by_position", "p_by_position")
-    )
-    places = read_places(tree, "/coverage/error_by_position", "position")
-    panel.axhline(0.0, color=LIGHT["axis"], linewidth=1.0)
-    pair = (drawn.mean(axis=0), exact.mean(axis=0))
-    _draw_pair(panel, places, pair, np.stack(pair), space)
-    off = p_value[0] <= LEVEL  # NaN is not
-    panel.plot(
-        places[off],
-        drawn.mean(axis=0)[off],
-        "o",
-        markerfacecolor="none",
-        markeredgecolor=LIGHT["ink"],
-        markersize=8.0,
-        label="off",
-    )
-    count_axis(panel, places, "")
 
 
 def _draw_pair(
@@ -139,22 +160,9 @@ def _draw_pair(
 ) -> None:
     """Draw what was seen on drawn outcomes and what the exact law says, with their names."""
     drawn, exact = pair
-    marker = "o" if places.size <= 40 else ""
-    panel.plot(
-        places,
-        drawn,
-        color=LIGHT["rung-2"],
-        marker=marker,
-        markersize=3.2,
-        linewidth=1.0,
-        label=DRAWN,
-    )
-    panel.plot(places, exact, color=LIGHT["network"], dashes=(4.0, 1.6), label=EXACT)
+    draw_drawn(panel, places, drawn)
+    draw_exact(panel, places, exact)
     reach = 1.15 * max(1.0, float(np.nanmax(np.abs(np.stack([*shown, exact])))))
     panel.set_ylim(-reach, reach)
     value_axis(panel.yaxis, most=4)
-    labels = [
-        EndLabel(DRAWN, *last_finite(places, drawn), LIGHT["rung-2"]),
-        EndLabel(EXACT, *last_finite(places, exact), LIGHT["network"], strong=True),
-    ]
-    write_end_labels(panel, labels, space)
+    name_pair(panel, places, drawn, exact, space)

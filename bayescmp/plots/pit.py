@@ -14,13 +14,20 @@ from bayescmp.plots.axes import (
     title_panel,
     value_axis,
 )
-from bayescmp.plots.divergence import POSITION_LABEL, last_finite
-from bayescmp.plots.labels import EndLabel, label_space, write_end_labels
+from bayescmp.plots.divergence import POSITION_LABEL
+from bayescmp.plots.labels import label_space
+from bayescmp.plots.pairs import (
+    DRAWN,
+    EXACT,
+    draw_drawn,
+    draw_exact,
+    name_pair,
+    ring_places,
+    shade_band,
+    stream_axis,
+)
 from bayescmp.plots.palette import LIGHT
 from bayescmp.plots.series import read_labels, read_places, read_values
-
-DRAWN, EXACT = "drawn", "exact"
-"""Names of the lines: by outcomes that were drawn, and their mean by exact laws."""
 
 
 def plot_pit(tree: xr.DataTree) -> Figure:
@@ -72,8 +79,7 @@ def plot_pit_streams(tree: xr.DataTree) -> Figure:
         title_panel(panel, "Greatest distance from uniform, by place")
         places = np.arange(len(streams), dtype=float)
         _draw_distances(panel, tree, "stream", places, space)
-        panel.set_xlim(-0.3, len(streams) - 0.7)
-        panel.set_xticks(places, streams, rotation=40, ha="right", rotation_mode="anchor")
+        stream_axis(panel, streams)
     return figure
 
 
@@ -83,18 +89,16 @@ def _draw_curves(panel: Axes, tree: xr.DataTree, space: float) -> None:
     drawn, exact, low, high = (read_values(tree, f"/pit/{n}", "seed", "pit_level") for n in names)
     levels = read_places(tree, "/pit/difference", "pit_level") / 100.0
     panel.axhline(0.0, color=LIGHT["axis"], linewidth=1.0)
-    panel.fill_between(
-        levels, low[0], high[0], color=LIGHT["rung-0"], alpha=0.2, linewidth=0.0, label="band"
-    )
+    shade_band(panel, levels, low[0], high[0])
     for other in drawn[1:]:
         panel.plot(levels, other, color=LIGHT["rung-2"], linewidth=0.8, alpha=0.4, label=DRAWN)
     panel.plot(levels, drawn[0], color=LIGHT["rung-2"], label=DRAWN)
-    panel.plot(levels, exact[0], color=LIGHT["network"], dashes=(4.0, 1.6), label=EXACT)
+    draw_exact(panel, levels, exact[0])
     panel.set_xlim(0.0, 1.0)
     panel.set_xlabel("level")
     value_axis(panel.xaxis)
     value_axis(panel.yaxis)
-    _name_ends(panel, levels, drawn[0], exact[0], space)
+    name_pair(panel, levels, drawn[0], exact[0], space)
 
 
 def _draw_distances(
@@ -105,49 +109,16 @@ def _draw_distances(
         read_values(tree, f"/pit/{name}_by_{by}", "seed", by).mean(axis=0)
         for name in ("distance", "exact_distance")
     )
-    panel.plot(
-        places, drawn, color=LIGHT["rung-2"], marker="o", markersize=3.2, linewidth=1.0, label=DRAWN
-    )
-    panel.plot(
-        places,
-        exact,
-        color=LIGHT["network"],
-        marker="D",
-        markersize=3.2,
-        dashes=(4.0, 1.6),
-        label=EXACT,
-    )
+    draw_drawn(panel, places, drawn)
+    draw_exact(panel, places, exact, marker="D")
     most = np.nanmax(np.concatenate([drawn, exact, [0.01]]))
     panel.set_ylim(0.0, 1.1 * float(most))
     value_axis(panel.yaxis, most=3)
-    _name_ends(panel, places, drawn, exact, space)
+    name_pair(panel, places, drawn, exact, space)
 
 
 def _ring_positions(panel: Axes, tree: xr.DataTree, places: Float[np.ndarray, " place"]) -> None:
     """Ring the positions that are off in the first seed."""
     off = read_values(tree, "/pit/off_by_position", "seed", "position")[0] > 0.0
     heights = read_values(tree, "/pit/distance_by_position", "seed", "position").mean(axis=0)
-    panel.plot(
-        places[off],
-        heights[off],
-        "o",
-        markerfacecolor="none",
-        markeredgecolor=LIGHT["ink"],
-        markersize=8.0,
-        label="off",
-    )
-
-
-def _name_ends(
-    panel: Axes,
-    places: Float[np.ndarray, " place"],
-    drawn: Float[np.ndarray, " place"],
-    exact: Float[np.ndarray, " place"],
-    space: float,
-) -> None:
-    """Name both lines where they end."""
-    labels = [
-        EndLabel(DRAWN, *last_finite(places, drawn), LIGHT["rung-2"]),
-        EndLabel(EXACT, *last_finite(places, exact), LIGHT["network"], strong=True),
-    ]
-    write_end_labels(panel, labels, space)
+    ring_places(panel, places, heights, off)

@@ -16,11 +16,9 @@ from bayescmp.plots.axes import (
 )
 from bayescmp.plots.divergence import POSITION_LABEL, last_finite
 from bayescmp.plots.labels import EndLabel, label_space, write_end_labels
+from bayescmp.plots.pairs import DRAWN, EXACT, draw_exact, name_pair, shade_band, stream_axis
 from bayescmp.plots.palette import LIGHT, rung_colour, rung_dashes
 from bayescmp.plots.series import read_labels, read_places, read_values
-
-DRAWN, EXACT = "drawn", "exact"
-"""Names of the lines: against outcomes that were drawn, and against exact probabilities."""
 
 
 def plot_reliability(tree: xr.DataTree) -> Figure:
@@ -116,14 +114,12 @@ def plot_reliability_streams(tree: xr.DataTree) -> Figure:
         figure, (upper, lower) = stacked_panels(rooms, left=0.62, right=space)
         title_panel(upper, "Parts of the log score by exact laws, bit")
         _draw_parts(upper, places, dict(zip(names, parts[1:3], strict=True)), space)
-        upper.set_xticks(places, [""] * len(streams))
         title_panel(lower, "Exact calibration error, mean over classes")
         lower.plot(places, error, color=LIGHT["network"], marker="o", markersize=3.2, label=EXACT)
         lower.set_ylim(0.0, 1.1 * float(np.nanmax([*error, 1e-3])))
         value_axis(lower.yaxis, most=3)
-        lower.set_xticks(places, streams, rotation=40, ha="right", rotation_mode="anchor")
         for panel in (upper, lower):
-            panel.set_xlim(-0.3, len(streams) - 0.7)
+            stream_axis(panel, streams, named=panel is lower)
     return figure
 
 
@@ -156,29 +152,15 @@ def _draw_curve(panel: Axes, tree: xr.DataTree, kind: int, space: float) -> None
     )
     forecast = read_places(tree, "/reliability/curve", "forecast") / 100.0
     panel.axhline(0.0, color=LIGHT["axis"], linewidth=1.0)
-    panel.fill_between(
-        forecast,
-        low[0] - forecast,
-        high[0] - forecast,
-        color=LIGHT["rung-0"],
-        alpha=0.2,
-        linewidth=0.0,
-        label="band",
-    )
+    shade_band(panel, forecast, low[0] - forecast, high[0] - forecast)
     for other in exact[1:]:
         panel.plot(
             forecast, other - forecast, color=LIGHT["network"], alpha=0.35, linewidth=0.8,
             label="other seeds",
         )  # fmt: skip
     panel.plot(forecast, drawn[0] - forecast, color=LIGHT["rung-2"], label=DRAWN)
-    panel.plot(
-        forecast, exact[0] - forecast, color=LIGHT["network"], dashes=(4.0, 1.6), label=EXACT
-    )
+    draw_exact(panel, forecast, exact[0] - forecast)
     panel.set_xlim(0.0, 1.0)
     value_axis(panel.xaxis)
     value_axis(panel.yaxis)
-    labels = [
-        EndLabel(DRAWN, *last_finite(forecast, drawn[0] - forecast), LIGHT["rung-2"]),
-        EndLabel(EXACT, *last_finite(forecast, exact[0] - forecast), LIGHT["network"], strong=True),
-    ]
-    write_end_labels(panel, labels, space)
+    name_pair(panel, forecast, drawn[0] - forecast, exact[0] - forecast, space)

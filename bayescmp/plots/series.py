@@ -19,6 +19,9 @@ JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 SMALLEST_SHOWN = 1e-7
 """Divergences at or below this, in bits, are rounding noise of 32-bit networks."""
 
+ROUNDING = 1e-13
+"""Information, in bits or nats, to which 64-bit sums of some hundred logarithms round off."""
+
 
 @dataclass(frozen=True)
 class Band:
@@ -55,6 +58,27 @@ def seed_band(values: Float[np.ndarray, "seed ..."]) -> Band:
     interval = mean_interval(values, LEVEL)
     ends = (interval.mean, interval.low, interval.high)
     return Band(*(np.asarray(end, dtype=float) for end in ends), num=interval.num)
+
+
+def without_rounding(values: Float[np.ndarray, "..."], units: str) -> Float[np.ndarray, "..."]:
+    """Put zero in the place of information that is rounding noise, such as -2e-16 bit.
+
+    Args:
+        values: Numbers to be written.
+        units: Their unit; only bits and nats are sums of logarithms, while a probability of 1e-20
+            is one.
+
+    Returns:
+        The numbers; NaN and infinities stay.
+
+    Example:
+        >>> from bayescmp.plots.series import without_rounding
+        >>> without_rounding(np.array([-2e-16, 3e-9]), "bit")
+        array([0.e+00, 3.e-09])
+    """
+    if units not in ("bit", "nat"):
+        return values
+    return np.where(np.abs(values) < ROUNDING, 0.0, values)
 
 
 def oracle_error(tree: xr.DataTree) -> float:

@@ -1,6 +1,7 @@
 """Rival explanations of what a network does."""
 
 from bayescmp.predictors.counts import AddAlphaCounts as AddAlphaCounts
+from bayescmp.predictors.graph_propagation import GraphPropagation as GraphPropagation
 from bayescmp.predictors.ladder import standard_ladder as standard_ladder
 from bayescmp.predictors.mixture import Mixture as Mixture
 from bayescmp.predictors.other_oracle import OtherOracle as OtherOracle

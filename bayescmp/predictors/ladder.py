@@ -12,8 +12,10 @@ from bayescmp._types import Key
 from bayescmp.all_sequences import is_little_work, list_sequences, reason_to_sample
 from bayescmp.exact.chains.filtering import FilterEngine
 from bayescmp.exact.conjugacy.conjugate import BetaBernoulliEngine
+from bayescmp.graph_model import AbstractGraphModel
 from bayescmp.oracle import AbstractOracle, Oracle
 from bayescmp.predictors.counts import AddAlphaCounts, why_not_countable
+from bayescmp.predictors.graph_propagation import GraphPropagation
 from bayescmp.predictors.plug_in import PlugIn, log_num_settings
 from bayescmp.predictors.predictor import (
     AbstractPredictor,
@@ -30,6 +32,9 @@ WINDOWS = (1, 2, 3, 5)
 MAX_PLUG_IN_SETTINGS = 1_024
 """Most settings of the latents among which the plug-in rung chooses the best: it has to
 answer as fast as the other rungs do."""
+
+ROUNDS_ON_LOOPS = 50
+"""Rounds of the last rung for graphs with loops: messages rest by then, or never do."""
 
 
 def standard_ladder(
@@ -54,6 +59,11 @@ def standard_ladder(
     Where the oracle is a forward filter, ``restart w`` is that filter started anew ``w``
     steps ago: the "window" of the published figures, weaker than ``window w``.
 
+    Models that show a graph ask all at once, and have other rivals in place of these:
+    ``evidence alone``, ``neighbours alone`` (one round of belief propagation) and half as many
+    rounds as the diameter, where these are not yet exact; on loops as many as the diameter and
+    :data:`ROUNDS_ON_LOOPS`; and as many as the diameter without a cavity, ``naive``.
+
     Args:
         oracle: Oracle of the model.
         key: Typed key of the sequences over which the means are taken; other sequences
@@ -71,23 +81,32 @@ def standard_ladder(
         ['uniform', 'best constant', 'position only', 'add-one counts', 'add-one bigram',
          'window 1', 'window 2']
     """
-    num_outcomes = oracle.model.num_outcomes
-    layout = oracle.model.layout
+    model = oracle.model
+    means = _mean_predictive(oracle, num_sequences, key)
+    laws = {"uniform": np.full(model.num_outcomes, 1.0 / model.num_outcomes), **means}
+    fixed = (FixedLaw(log_law=_log_normalised(law), name=name) for name, law in laws.items())
+    if isinstance(model, AbstractGraphModel):
+        return (*fixed, *_propagation(model))
     # Before the last question stand length - 1 revealed outcomes, or length queries.
-    whole = layout.length - 1 if layout.reveal else layout.length
+    whole = model.length - 1 if model.layout.reveal else model.length
     reached = tuple(w for w in windows if w < whole) if _answers_windows(oracle) else ()
-    by_position = _mean_predictive(oracle, num_sequences, key)
-    laws = {
-        "uniform": np.full(num_outcomes, 1.0 / num_outcomes),
-        "best constant": by_position.mean(axis=0),
-        "position only": by_position,
-    }
     return (
-        *(FixedLaw(log_law=_log_normalised(law), name=name) for name, law in laws.items()),
+        *fixed,
         *_counts(oracle),
         *_plug_in(oracle),
         *(RestartPredictor(oracle, w) for w in reached if _has_filter(oracle)),
         *(WindowPredictor(oracle, w) for w in reached),
+    )
+
+
+def _propagation(model: AbstractGraphModel) -> tuple[AbstractPredictor, ...]:
+    """Return belief propagation where it is not exact, and without a cavity."""
+    diameter = model.num_rounds
+    enough = diameter if model.is_tree else ROUNDS_ON_LOOPS + 1
+    rounds = sorted({0, 1, diameter // 2, diameter, ROUNDS_ON_LOOPS})
+    return (
+        *(GraphPropagation(model, t) for t in rounds if t < enough),
+        *((GraphPropagation(model, diameter, cavity=False),) if diameter > 1 else ()),
     )
 
 
@@ -126,20 +145,33 @@ def _answers_windows(oracle: AbstractOracle) -> bool:
 
 def _mean_predictive(
     oracle: AbstractOracle, num_sequences: int, key: Key
-) -> Float[np.ndarray, "position outcome"]:
-    """Return the mean of the exact predictive at each position.
+) -> dict[str, Float[np.ndarray, "*position outcome"]]:
+    """Return the mean of the exact predictive over all questions, and at each position.
 
-    Over all sequences by their probability where they are few, and else over drawn ones.
+    Over all sequences by their probability where they are few, and else over drawn ones; over
+    the questions that count.
     """
     if not reason_to_sample(oracle) and is_little_work(oracle):
         with jax.enable_x64(True):
             every = list_sequences(oracle)
-            parts = [
-                every.weights[cut] @ _laws(oracle, every.batch(cut)).transpose(1, 0, 2)
-                for cut in every.cuts()
-            ]
-        return np.sum(parts, axis=0)
-    return _laws(oracle, eqx.filter_jit(oracle.model.sample)(num_sequences, key=key)).mean(axis=0)
+            parts = [_sums(oracle, every.batch(cut), every.weights[cut]) for cut in every.cuts()]
+        sums, counts = (np.sum(part, axis=0) for part in zip(*parts, strict=True))
+    else:
+        batch = eqx.filter_jit(oracle.model.sample)(num_sequences, key=key)
+        sums, counts = _sums(oracle, batch, np.full(num_sequences, 1.0 / num_sequences))
+    # No law is better than another at a position that no question counts at.
+    idle = np.full_like(sums, 1.0 / sums.shape[-1])
+    by_position = np.divide(sums, counts[:, None], out=idle, where=counts[:, None] > 0)
+    return {"best constant": sums.sum(axis=0) / counts.sum(), "position only": by_position}
+
+
+def _sums(
+    oracle: AbstractOracle, batch: Batch, weights: Float[np.ndarray, " sequence"]
+) -> tuple[Float[np.ndarray, "position outcome"], Float[np.ndarray, " position"]]:
+    """Add up the exact predictives at each position by weight, and the weights themselves."""
+    shares = weights[:, None] * np.asarray(batch.supervised)
+    laws = np.where(shares[..., None] > 0, _laws(oracle, batch), 0.0)
+    return np.einsum("sp,spo->po", shares, laws), shares.sum(axis=0)
 
 
 def _laws(oracle: AbstractOracle, batch: Batch) -> Float[np.ndarray, "sequence position outcome"]:

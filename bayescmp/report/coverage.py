@@ -1,12 +1,21 @@
 """Expected coverage: do a predictor's sets hold what comes as often as it says?"""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
+from matplotlib.figure import Figure
 
-from bayescmp.plots.coverage import plot_coverage, plot_coverage_by_position
+from bayescmp.plots.coverage import (
+    plot_coverage,
+    plot_coverage_by_position,
+    plot_coverage_streams,
+)
 from bayescmp.plots.numbers import format_number
 from bayescmp.plots.series import has_variable, read_labels, read_values
 from bayescmp.report.blocks import Cell, FigureBlock, Section, TableBlock
+from bayescmp.report.entropy_levels import level_columns
 from bayescmp.report.figures import draw_svg
 from bayescmp.report.tables import label_column, make_table, number_column, seed_column
 from bayescmp.report.words import join_words, over_seeds
@@ -49,9 +58,21 @@ def build_coverage_section(tree: xr.DataTree) -> Section:
     if not has_variable(tree, "/coverage/coverage"):
         return Section(ident, title, missing=(ABSENT,))
     summary = _summarise(tree)
-    figures = (_draw_curves(tree, summary), _draw_positions(tree))
+    figures = [_draw_curves(tree, summary), _draw_places(tree, *POSITIONS)]
+    missing = []
+    if has_variable(tree, "/coverage/error_by_stream"):
+        figures.append(_draw_places(tree, *STREAMS))
+    else:
+        missing.append("The tree has no /coverage/error_by_stream: no network was traced.")
+    tables = [_error_table(tree)]
+    if has_variable(tree, "/coverage/error_by_entropy"):
+        tables.append(_entropy_table(tree))
+    else:
+        missing.append("The tree has no /coverage/error_by_entropy: it was made before there was.")
     paragraphs = (summary, _say_learnt(tree), *READING)
-    return Section(ident, title, paragraphs, figures, tables=(_error_table(tree),))
+    return Section(
+        ident, title, paragraphs, tuple(figures), tables=tuple(tables), missing=tuple(missing)
+    )
 
 
 def write_chance(value: float) -> str:
@@ -140,36 +161,94 @@ def _draw_curves(tree: xr.DataTree, summary: str) -> FigureBlock:
     )
 
 
-def _draw_positions(tree: xr.DataTree) -> FigureBlock:
-    """Draw errors by position."""
-    title = "Where does coverage err?"
-    path = "/coverage/error_by_position"
-    regions, positions = (read_labels(tree, path, dim) for dim in ("region", "position"))
-    columns = [label_column("position", positions)]
-    for name, header in (("error_by_position", "drawn"), ("exact_error_by_position", "exact")):
-        values = read_values(tree, f"/coverage/{name}", "region", "seed", "position")
+@dataclass(frozen=True)
+class Places:
+    """Errors along one axis, as a figure."""
+
+    axis: str
+    """Name of the dimension."""
+    p_name: str
+    """Variable of its p-values."""
+    header: str
+    """What the rows of the table are."""
+    title: str
+    reading: str
+
+
+POSITIONS = (
+    Places(
+        "position",
+        "p_by_position",
+        "position",
+        "Where does coverage err?",
+        "Mean over levels of coverage minus level. Rings mark positions of the first seed "
+        "that are off, all positions and levels looked at together.",
+    ),
+    plot_coverage_by_position,
+)
+"""Errors by position, and what draws them."""
+
+STREAMS = (
+    Places(
+        "stream",
+        "p_value_by_stream",
+        "place",
+        "Coverage through the logit lens",
+        "Each place read out as if it were the last. Rings mark places of the first seed that are "
+        "off, all levels looked at together and each place by itself. A place that computes in "
+        "another basis than the read-out's looks off without being so; the last place is the "
+        "network's own answer.",
+    ),
+    plot_coverage_streams,
+)
+"""Errors by place in the residual stream, and what draws them."""
+
+
+def _draw_places(
+    tree: xr.DataTree, places: Places, plot: Callable[[xr.DataTree], Figure]
+) -> FigureBlock:
+    """Draw errors along one axis."""
+    by = places.axis
+    path, ident = f"/coverage/error_by_{by}", f"fig-coverage-by-{by}"
+    regions, rows = (read_labels(tree, path, dim) for dim in ("region", by))
+    columns = [label_column(places.header, rows)]
+    for name, header in ((f"error_by_{by}", "drawn"), (f"exact_error_by_{by}", "exact")):
+        values = read_values(tree, f"/coverage/{name}", "region", "seed", by)
         columns += [
             seed_column(tree, f"{region}, {header}", "points", row)
             for region, row in zip(regions, values, strict=True)
         ]
-    p_values = read_values(tree, "/coverage/p_by_position", "region", "seed", "position")[:, 0]
+    p_values = read_values(tree, f"/coverage/{places.p_name}", "region", "seed", by)[:, 0]
     columns += [
         number_column(tree, f"{region}, p-value, first seed", "", row)
         for region, row in zip(regions, p_values, strict=True)
     ]
+    words = f"Coverage error at each {places.header}, by drawn outcomes and by the exact law."
     return FigureBlock(
-        ident="fig-coverage-by-position",
-        svg=draw_svg(
-            plot_coverage_by_position(tree),
-            "fig-coverage-by-position",
-            title,
-            "Coverage error at each position, by drawn outcomes and by the exact law.",
-        ),
-        title=title,
-        variables=(path, "/coverage/exact_error_by_position", "/coverage/p_by_position"),
-        reading="Mean over levels of coverage minus level. Rings mark positions of the first seed "
-        "that are off, all positions and levels looked at together.",
-        data=make_table("Coverage error by position, mean over seeds.", columns),
+        ident=ident,
+        svg=draw_svg(plot(tree), ident, places.title, words),
+        title=places.title,
+        variables=(path, f"/coverage/exact_error_by_{by}", f"/coverage/{places.p_name}"),
+        reading=places.reading,
+        data=make_table(f"Coverage error by {places.header}, mean over seeds.", columns),
+    )
+
+
+def _entropy_table(tree: xr.DataTree) -> TableBlock:
+    """List errors of highest-density sets by level of exact entropy."""
+    dims = ("region", "seed", "entropy_level")
+    num, p_value = (
+        read_values(tree, f"/coverage/{name}_by_entropy", *dims)[0, 0] for name in ("num", "p")
+    )
+    columns = level_columns(tree, "/coverage", num)
+    for name, header in (("error", "drawn"), ("exact_error", "exact")):
+        values = read_values(tree, f"/coverage/{name}_by_entropy", *dims)[0]
+        columns.append(seed_column(tree, header, "points", values))
+    columns.append((Cell("p-value", "first seed"), [Cell(write_chance(one)) for one in p_value]))
+    return make_table(
+        "Coverage error of highest-density sets by level of exact entropy. P-values hold for all "
+        "levels together. Levels are those of the first seed.",
+        columns,
     )
 
 

@@ -14,6 +14,7 @@ from bayescmp.plots.series import (
     read_values,
     seed_band,
     supervised_positions,
+    without_rounding,
 )
 from bayescmp.report.blocks import Cell, FigureBlock, Headline, Tile
 from bayescmp.report.figures import draw_svg
@@ -111,8 +112,8 @@ def describe_standing(tree: xr.DataTree, kl: Float[np.ndarray, " seed"]) -> str:
         The sentences; they name the neighbours on the ladder with their distances.
     """
     names = read_labels(tree, "/ladder/mean_kl", "rung")
-    rungs = read_values(tree, "/ladder/mean_kl", "rung")
-    band = seed_band(kl)
+    rungs = without_rounding(read_values(tree, "/ladder/mean_kl", "rung"), "bit")
+    band = seed_band(without_rounding(kl, "bit"))
     mean = float(band.mean)
     if not names:
         return "There is no rival to compare it with."
@@ -127,7 +128,7 @@ def describe_standing(tree: xr.DataTree, kl: Float[np.ndarray, " seed"]) -> str:
     error = resolution(tree, "bit")
 
     def write(index: int) -> str:
-        distance = format_number(float(rungs[index]), resolution=error)
+        distance = number_cell(tree, float(rungs[index]), "bit").text
         return f"{names[index]} ({with_unit(distance, 'bit')})"
 
     tied = [index for index in order if error > 0.0 and abs(rungs[index] - mean) <= error]
@@ -248,7 +249,7 @@ def _make_tile(tree: xr.DataTree, name: str, variable: str, units: str) -> Tile:
     best = best_rung(tree, variable)
     rival = "no rival has a finite value"
     if best is not None:
-        number = format_number(best[1], resolution=resolution(tree, units))
+        number = number_cell(tree, best[1], units).text
         rival = f"best rival: {best[0]}, {with_unit(number, units)}"
     return Tile(name, value, "" if units == "1" else units, interval, rival)
 

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from bayescmp.plots.local_calibration import plot_local_calibration
+from bayescmp.plots.local_calibration import (
+    plot_local_calibration,
+    plot_local_calibration_streams,
+)
 from bayescmp.plots.numbers import format_count, format_number
 from bayescmp.plots.series import has_variable, read_labels, read_values
 from bayescmp.report.blocks import Cell, FigureBlock, Section, TableBlock
@@ -56,7 +59,12 @@ def build_local_calibration_section(tree: xr.DataTree) -> Section:
     summary = _summarise(tree, places)
     paragraphs = (summary, *_say_impossible(tree), _say_agreement(tree), *READING)
     tables = (_place_table(tree, places),) if places else ()
-    return Section(ident, title, paragraphs, (_draw_map(tree, summary),), tables=tables)
+    figures, missing = [_draw_map(tree, summary)], ()
+    if has_variable(tree, "/local_calibration/gap_by_stream"):
+        figures.append(_draw_streams(tree))
+    else:
+        missing = ("The tree has no /local_calibration/gap_by_stream: no network was traced.",)
+    return Section(ident, title, paragraphs, tuple(figures), tables=tables, missing=missing)
 
 
 def _find_places(tree: xr.DataTree) -> Places:
@@ -155,6 +163,39 @@ def _draw_map(tree: xr.DataTree, summary: str) -> FigureBlock:
         "the same questions. Rings mark what is off when all rows and aspects are looked at "
         "together.",
         data=make_table("Gaps by context, first seed; dashes mark what was not tested.", columns),
+    )
+
+
+def _draw_streams(tree: xr.DataTree) -> FigureBlock:
+    """Draw gaps in sureness by place in the stream."""
+    title, ident = (
+        "Where each place is off, through the logit lens",
+        "fig-local-calibration-streams",
+    )
+    path, dims = "/local_calibration/gap_by_stream", ("aspect", "seed", "stream", "context")
+    streams = read_labels(tree, path, "stream")
+    columns = [label_column("place", streams)]
+    for name, header in (
+        ("map_p_value", "p-value, map"),
+        ("features_p_value", "p-value, features"),
+    ):
+        values = read_values(tree, f"/local_calibration/{name}_by_stream", "seed", "stream")[0]
+        columns.append((Cell(header), [Cell(write_chance(one)) for one in values]))
+    for name, header in (("gap", "drawn"), ("exact_gap", "exact")):
+        values = read_values(tree, f"/local_calibration/{name}_by_stream", *dims)[0, 0, :, 0]
+        columns.append(number_column(tree, f"sureness over all, {header}", "", values))
+    words = "Size of the gap in sureness by context and place in the stream."
+    return FigureBlock(
+        ident=ident,
+        svg=draw_svg(plot_local_calibration_streams(tree), ident, title, words),
+        title=title,
+        variables=(path, "/local_calibration/p_value_by_stream"),
+        reading="Each place of the first seed read out as if it were the last, in the groups of "
+        "questions that the network's own answers make. The darker, the larger the gap in "
+        "sureness; rings mark cells that are off, all contexts and aspects of one place looked at "
+        "together. A place that computes in another basis than the read-out's looks off without "
+        "being so; the last place is the network's own answer.",
+        data=make_table("By place in the stream, first seed.", columns),
     )
 
 

@@ -5,6 +5,11 @@ from dataclasses import replace
 
 import xarray as xr
 
+from bayescmp.report.belief_propagation import (
+    build_construction_section,
+    build_following_section,
+    build_loops_section,
+)
 from bayescmp.report.blocks import FigureBlock, Page, Section
 from bayescmp.report.calibration import build_calibration_section
 from bayescmp.report.coverage import build_coverage_section
@@ -23,6 +28,7 @@ from bayescmp.report.lenses import build_lenses_section
 from bayescmp.report.local_calibration import build_local_calibration_section
 from bayescmp.report.pit import build_pit_section
 from bayescmp.report.position import build_position_section
+from bayescmp.report.posterior import build_posterior_section
 from bayescmp.report.probes import build_probes_section
 from bayescmp.report.provenance import (
     build_oracle_section,
@@ -30,6 +36,7 @@ from bayescmp.report.provenance import (
     build_unchecked_section,
 )
 from bayescmp.report.reliability import build_reliability_section
+from bayescmp.report.rounds import build_rounds_section
 from bayescmp.report.sbc import build_sbc_section
 from bayescmp.report.selective import build_selective_section
 from bayescmp.report.shift import build_shift_section
@@ -60,6 +67,7 @@ INSIDE: Mapping[str, Callable[[xr.DataTree], Section]] = {
     "dynamics": build_dynamics_section,
     "gradients": build_gradients_section,
     "walkthrough": build_walkthrough_section,
+    "rounds": build_rounds_section,
 }
 """What makes the section of each instrument that looks inside; only those asked for are shown."""
 
@@ -72,10 +80,18 @@ OUTSIDE: Mapping[str, Callable[[xr.DataTree], Section]] = {
     "coverage": build_coverage_section,
     "local_calibration": build_local_calibration_section,
     "sbc": build_sbc_section,
+    "posterior": build_posterior_section,
     "exchangeability": build_exchangeability_section,
     "shift": build_shift_section,
 }
 """What makes the section of each audit from outside; only those asked for are shown."""
+
+GRAPHS: Mapping[str, Callable[[xr.DataTree], Section]] = {
+    "construction": build_construction_section,
+    "loops": build_loops_section,
+    "following": build_following_section,
+}
+"""What makes the sections that only studies of factor graphs have."""
 
 WITHOUT_INSIDE = (
     "these instruments were not asked for. examine(...) adds them, or --inside on the command line."
@@ -123,6 +139,7 @@ def _build_sections(tree: xr.DataTree) -> tuple[Section, ...]:
     sections: list[Section] = []
     for build in SECTIONS:
         if build is build_run_section:
+            sections += _build_asked(tree, GRAPHS)
             sections += build_further_sections(tree)
         sections.append(build(tree))
         if build is build_calibration_section:

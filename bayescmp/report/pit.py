@@ -7,6 +7,7 @@ from bayescmp.plots.numbers import format_count, format_number
 from bayescmp.plots.pit import plot_pit, plot_pit_streams
 from bayescmp.plots.series import has_variable, read_labels, read_places, read_values
 from bayescmp.report.blocks import Cell, FigureBlock, Section, TableBlock
+from bayescmp.report.entropy_levels import level_columns
 from bayescmp.report.figures import draw_svg
 from bayescmp.report.tables import label_column, make_table, number_column, seed_column
 from bayescmp.report.words import join_words, over_seeds, read_optional
@@ -159,13 +160,10 @@ def _draw_streams(tree: xr.DataTree) -> FigureBlock:
 def _entropy_table(tree: xr.DataTree) -> TableBlock:
     """List the levels of exact entropy."""
     dims = ("seed", "entropy_level")
-    low, high, num, p_value = (
-        read_values(tree, f"/pit/{name}", *dims)[0]
-        for name in ("entropy_low", "entropy_high", "num_by_entropy", "p_value_by_entropy")
+    num, p_value = (
+        read_values(tree, f"/pit/{name}_by_entropy", *dims)[0] for name in ("num", "p_value")
     )
-    levels = [f"{a:.3g} – {b:.3g} bit" for a, b in zip(low, high, strict=True)]
-    columns = [label_column("exact entropy", levels)]
-    columns.append((Cell("sequences"), [Cell(format_count(float(value))) for value in num]))
+    columns = level_columns(tree, "/pit", num)
     for name, header in (("distance", "drawn"), ("exact_distance", "exact")):
         values = read_values(tree, f"/pit/{name}_by_entropy", *dims)
         columns.append(seed_column(tree, header, "", values))

@@ -12,6 +12,7 @@ from bayescmp.plots.reliability import (
 )
 from bayescmp.plots.series import has_variable, read_labels, read_values
 from bayescmp.report.blocks import Cell, FigureBlock, Section, TableBlock
+from bayescmp.report.entropy_levels import level_columns
 from bayescmp.report.figures import draw_svg
 from bayescmp.report.pit import write_p_value
 from bayescmp.report.tables import Column, label_column, make_table, number_column, seed_column
@@ -252,13 +253,11 @@ def _errors_table(tree: xr.DataTree) -> TableBlock:
 def _entropy_table(tree: xr.DataTree) -> TableBlock:
     """List the levels of exact entropy."""
     dims = ("seed", "entropy_level")
-    low, high, num, p_value = (
-        read_values(tree, f"/reliability/{name}", *dims)[0]
-        for name in ("entropy_low", "entropy_high", "num_by_entropy", "log_p_value_by_entropy")
+    num, p_value = (
+        read_values(tree, f"/reliability/{name}_by_entropy", *dims)[0]
+        for name in ("num", "log_p_value")
     )
-    levels = [f"{a:.3g} – {b:.3g} bit" for a, b in zip(low, high, strict=True)]
-    columns = [label_column("exact entropy", levels)]
-    columns.append((Cell("sequences"), [Cell(format_count(float(value))) for value in num]))
+    columns = level_columns(tree, "/reliability", num)
     path = "/reliability/log_by_entropy"
     names = [f"{name}, exact" for name in read_labels(tree, path, "score_part")]
     columns += _part_columns(tree, path, names, "entropy_level", against=1)

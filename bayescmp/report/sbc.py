@@ -92,6 +92,12 @@ def _say_how(tree: xr.DataTree) -> str:
     begin = "Replicates were drawn from the prior."
     if observed:
         begin = f"All replicates begin with the same {plural(observed, 'observed outcome')}."
+        if read_optional(tree, "/sbc", "replicates") == "posterior":
+            begin += (
+                " Their latents were drawn from the posterior under test given these, and the rest "
+                "of each sequence given its latents: a posterior of another prior agrees with "
+                "itself and passes."
+            )
     question = int(_number(tree, "position")) + 1
     how = read_text(tree, "/sbc", "how")
     return f"The posterior ({how}) was asked for at question {question}. {begin} {ranked}"

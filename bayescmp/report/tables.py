@@ -7,7 +7,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayescmp.plots.numbers import format_interval, format_number
-from bayescmp.plots.series import seed_band
+from bayescmp.plots.series import seed_band, without_rounding
 from bayescmp.report.blocks import Cell, Row, TableBlock
 from bayescmp.report.words import resolution
 
@@ -64,7 +64,7 @@ def number_column(
     Returns:
         The column.
     """
-    error = resolution(tree, units)
+    error, values = resolution(tree, units), without_rounding(values, units)
     return Cell(name, _unit(units)), [
         Cell("–" if np.isnan(value) else format_number(float(value), resolution=error))
         for value in values
@@ -85,6 +85,7 @@ def seed_column(
     Returns:
         The column.
     """
+    values = without_rounding(values, units)
     band, error = seed_band(values), resolution(tree, units)
     cells = []
     for row in range(values.shape[1]):

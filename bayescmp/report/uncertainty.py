@@ -189,6 +189,8 @@ def _baselines(tree: xr.DataTree) -> TableBlock:
     values = [Cell(with_unit(value, units), interval) for _, units, (value, interval) in rows]
     return make_table(
         "Baselines: one temperature and conformal sets, fitted on one half of the sequences and "
-        "measured on the other. P-values count a sequence as one trial.",
+        "measured on the other. P-values count a sequence as one trial. The temperature's interval "
+        "over sequences trusts the sample, in which rare surprises may be missing; its p-value "
+        "reckons with them.",
         [label_column("what", [label for label, _, _ in rows]), (Cell("value"), values)],
     )

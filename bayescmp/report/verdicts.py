@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayescmp.plots.numbers import format_given, format_interval, format_number
-from bayescmp.plots.series import clean_text, read_array, read_values
+from bayescmp.plots.series import clean_text, read_array, read_values, without_rounding
 from bayescmp.report.blocks import ClaimRow
 from bayescmp.report.words import NO_INTERVAL, resolution, with_unit
 
@@ -66,15 +66,17 @@ def _make_row(tree: xr.DataTree, claim: int) -> ClaimRow:
     def text(name: str) -> str:
         return clean_text(str(read_array(tree, f"/claims/{name}").values[claim]))
 
-    def number(name: str) -> float:
-        return float(read_values(tree, f"/claims/{name}", "claim")[claim])
-
     units = text("metric_units")
+
+    def number(name: str) -> float:
+        value = read_values(tree, f"/claims/{name}", "claim")[claim]
+        return float(without_rounding(np.asarray(value), units))
+
     error = resolution(tree, units)
     value, interval = format_interval(
         number("mean"), number("low"), number("high"), resolution=error
     )
-    seeds = read_values(tree, "/claims/value", "claim", "seed")[claim]
+    seeds = without_rounding(read_values(tree, "/claims/value", "claim", "seed")[claim], units)
     level = f"{100 * number('level'):g}\N{NO-BREAK SPACE}%"
     rung = f" (from {text('rung')})" if text("rung") else ""
     written = format_number(number("threshold"), resolution=error) if rung else None

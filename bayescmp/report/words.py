@@ -8,7 +8,13 @@ import xarray as xr
 from jaxtyping import Float
 
 from bayescmp.plots.numbers import format_count, format_interval, format_number
-from bayescmp.plots.series import LEVEL, clean_text, oracle_error, seed_band
+from bayescmp.plots.series import (
+    LEVEL,
+    clean_text,
+    oracle_error,
+    seed_band,
+    without_rounding,
+)
 from bayescmp.report.blocks import Cell
 from bayescmp.results.schema import EVERY_SEQUENCE
 from bayescmp.results.tree import read_attribute
@@ -71,6 +77,7 @@ def over_seeds(
     Returns:
         The mean, and the interval in brackets or the reason why there is none.
     """
+    values = without_rounding(values, units)
     band = seed_band(values)
     ends = (float(band.mean), float(band.low), float(band.high))
     value, interval = format_interval(*ends, resolution=resolution(tree, units))
@@ -110,7 +117,8 @@ def number_cell(tree: xr.DataTree, value: float, units: str) -> Cell:
     Returns:
         The cell.
     """
-    return Cell(format_number(float(value), resolution=resolution(tree, units)))
+    shown = float(without_rounding(np.asarray(value), units))
+    return Cell(format_number(shown, resolution=resolution(tree, units)))
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:

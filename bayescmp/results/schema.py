@@ -10,6 +10,7 @@ exist: a position that is not supervised, a bin that nothing fell into.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from bayescmp.results.graphs import DIMENSIONS_GRAPHS, GROUPS_GRAPHS
 from bayescmp.results.inside import DIMENSIONS_INSIDE, GROUPS_INSIDE
 from bayescmp.results.outside import DIMENSIONS_OUTSIDE, GROUPS_OUTSIDE
 from bayescmp.results.vocabulary import STORED_TYPES as STORED_TYPES
@@ -41,6 +42,7 @@ DIMENSIONS: Mapping[str, Dimension] = MappingProxyType(
         "claim": Dimension("claim, in the order of the study"),
         **DIMENSIONS_INSIDE,
         **DIMENSIONS_OUTSIDE,
+        **DIMENSIONS_GRAPHS,
     }
 )
 """Every axis of the tree."""
@@ -268,6 +270,7 @@ SCHEMA: Mapping[str, Group] = MappingProxyType(
         **GROUPS_INSIDE,
         "/calibration": _CALIBRATION,
         **GROUPS_OUTSIDE,
+        **GROUPS_GRAPHS,
         "/training": _TRAINING,
         "/claims": _CLAIMS,
     }

@@ -108,6 +108,11 @@ def check_places(
             f"apart, got {random}"
         )
     prompt = model.layout.header_length
+    if random.kind == "after_prompt" and model.layout.shows_all_first:
+        raise ValueError(
+            f"kind: expected 'shift' or 'spread' for {model.title()}, where all inputs are the "
+            "prompt, got 'after_prompt'"
+        )
     if config.positions in ("rotary", "alibi") and (random.kind == "shift" or not prompt):
         _refuse_shift(random, config.positions, prompt)
     _check_limit(random, network, model.layout.input_length)

@@ -26,6 +26,7 @@ FILES = (
     "reliability",
     "coverage",
     "local_calibration",
+    "local_c2st",
     "uncertainty",
     "exchangeability",
     "sbc",

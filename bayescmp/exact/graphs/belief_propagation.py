@@ -75,7 +75,7 @@ def propagate(
         >>> [f"{prob:.3f}" for prob in jnp.exp(beliefs[0])]
         ['0.200', '0.800']
     """
-    _check_options(num_rounds, damping)
+    check_options(num_rounds, damping)
     _check_tables(graph, log_tables, log_potentials)
     stacks, potentials = _stack(graph, log_tables, log_potentials)
     sources = graph.sources(cavity=cavity)
@@ -83,19 +83,19 @@ def propagate(
     def round_trip(messages: Messages, _: None) -> tuple[Messages, Float[Array, ""]]:
         new = _answer(stacks, _pass_on(graph, potentials, messages, sources))
         if damping:
-            new = _normalise(damping * messages + (1.0 - damping) * new)
+            new = normalise(damping * messages + (1.0 - damping) * new)
         change = jnp.where(new == messages, 0.0, jnp.abs(new - messages))
         return new, jnp.max(change, initial=0.0)
 
     # Uniform, and impossible where the variable of the edge has no such value.
     beyond = np.arange(potentials.shape[1]) >= np.array(graph.sizes, int)[graph.edges][:, None]
-    start = _normalise(jnp.where(beyond, -jnp.inf, jnp.zeros((), potentials.dtype)))
+    start = normalise(jnp.where(beyond, -jnp.inf, jnp.zeros((), potentials.dtype)))
     messages, residual = jax.lax.scan(round_trip, start, None, length=num_rounds)
     cavities = _pass_on(graph, potentials, messages, graph.sources(cavity=True))
     beliefs = potentials + _heard(messages, graph.arriving)
     log_total = _bethe(stacks, messages, cavities, beliefs)
     impossible = jnp.isneginf(log_total)
-    beliefs = jnp.where(impossible, jnp.nan, _normalise(beliefs))
+    beliefs = jnp.where(impossible, jnp.nan, normalise(beliefs))
     constant = sum(
         table for scope, table in zip(graph.scopes, log_tables, strict=True) if not scope
     )
@@ -105,6 +105,20 @@ def propagate(
         residual=residual,
         converged=jnp.any(residual[-1:] <= tolerance),
     )
+
+
+def normalise(log_weights: Float[Array, "*rows state"]) -> Float[Array, "*rows state"]:
+    """Scale each row to a sum of one; a row that is impossible throughout stays so."""
+    total = safe_logsumexp(log_weights, -1)[..., None]
+    return log_weights - jnp.where(jnp.isneginf(total), 0.0, total)
+
+
+def check_options(num_rounds: int, damping: float) -> None:
+    """Refuse fewer rounds than none, and messages that never change."""
+    if num_rounds < 0:
+        raise ValueError(f"num_rounds: expected at least 0, got {num_rounds}")
+    if not 0.0 <= damping < 1.0:
+        raise ValueError(f"damping: expected at least 0 and below 1, got {damping}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +194,7 @@ def _answer(stacks: list[_Stack], incoming: Messages) -> Messages:
         return incoming
     answers = jnp.concatenate([answer for stack in stacks for answer in stack.answers(incoming)])
     edges = np.concatenate([stack.edges.T.ravel() for stack in stacks])
-    return _normalise(answers[np.argsort(edges).astype(np.int32)])
+    return normalise(answers[np.argsort(edges).astype(np.int32)])
 
 
 def _bethe(
@@ -199,19 +213,6 @@ def _bethe(
     on_edges = safe_logsumexp(messages + cavities, 1)
     impossible = jnp.any(jnp.isneginf(gained))
     return jnp.where(impossible, -jnp.inf, jnp.sum(gained) - jnp.sum(on_edges))
-
-
-def _normalise(log_weights: Float[Array, "row state"]) -> Float[Array, "row state"]:
-    """Scale each row to a sum of one; a row that is impossible throughout stays so."""
-    total = safe_logsumexp(log_weights, 1)[:, None]
-    return log_weights - jnp.where(jnp.isneginf(total), 0.0, total)
-
-
-def _check_options(num_rounds: int, damping: float) -> None:
-    if num_rounds < 0:
-        raise ValueError(f"num_rounds: expected at least 0, got {num_rounds}")
-    if not 0.0 <= damping < 1.0:
-        raise ValueError(f"damping: expected at least 0 and below 1, got {damping}")
 
 
 def _check_tables(graph: FactorGraph, log_tables: LogTables, log_potentials: LogPotentials) -> None:

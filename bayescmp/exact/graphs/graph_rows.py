@@ -88,7 +88,7 @@ def lay_out(
         ([[[1]], [[0]]], (3, 12))
     """
     slots = _assign_slots(graph)
-    _check_room(graph, shape, slots)
+    check_room(graph, shape)
     num, most = shape.num_variables, shape.num_values
     others = np.full((num, shape.num_slots, shape.num_others), num, np.int32)
     back = np.full(others.shape, shape.num_slots, np.int32)
@@ -121,7 +121,18 @@ def _assign_slots(graph: FactorGraph) -> list[list[int]]:
     return slots
 
 
-def _check_room(graph: FactorGraph, shape: GraphShape, slots: list[list[int]]) -> None:
+def check_room(graph: FactorGraph, shape: GraphShape) -> None:
+    """Check that a graph keeps the bounds of a shape.
+
+    Args:
+        graph: Scopes and sizes.
+        shape: Bounds.
+
+    Raises:
+        ValueError: If it has more variables, values, factors at a variable or variables at a
+            factor than there is room for.
+    """
+    slots = _assign_slots(graph)
     needed = {
         "num_variables": len(graph.sizes),
         "num_values": max(graph.sizes, default=0),

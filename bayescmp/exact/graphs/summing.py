@@ -15,6 +15,9 @@ LogTables = tuple[Float[Array, "..."], ...]
 LogPotentials = tuple[Float[Array, " _"], ...]
 """Log weight of each value of each variable, in nats; minus infinity is allowed."""
 
+Bucket = tuple[tuple[int, ...], Float[Array, "..."]]
+"""Variables, the first of which is summed out, and the table of all of them."""
+
 
 def safe_logsumexp(x: Float[Array, "..."], axis: int | tuple[int, ...]) -> Float[Array, "..."]:
     """Return ``log sum exp x``, with a derivative where nothing is possible too.
@@ -60,14 +63,39 @@ def sum_out(
     Returns:
         Log weights in nats, with one axis for each kept variable, and the further axes.
     """
+    return join_buckets(plan, scopes, log_tables, log_potentials)[1]
+
+
+def join_buckets(
+    plan: EliminationPlan,
+    scopes: Scopes,
+    log_tables: tuple[Array, ...],
+    log_potentials: tuple[Array, ...],
+) -> tuple[tuple[Bucket, ...], Float[Array, "..."]]:
+    """Sum variables out in turn, and keep the table that each is summed out of.
+
+    Args:
+        plan: Plan for these scopes.
+        scopes: Variables of each factor, in the order of its table's axes.
+        log_tables: Log of each factor's table, in nats.
+        log_potentials: Log weight of each value of each variable, in nats.
+
+    Returns:
+        For each variable in the order of the plan, its number and those of the variables that
+        are summed out after it and stand in one table with it, and this table; what
+        :func:`sum_out` returns.
+    """
     tables = list(zip(scopes, log_tables, strict=True))
     tables += [((variable,), potential) for variable, potential in enumerate(log_potentials)]
+    buckets = []
     for variable in plan.order:
         joined = [entry for entry in tables if variable in entry[0]]
         tables = [entry for entry in tables if variable not in entry[0]]
         rest = tuple(sorted(set().union(*(scope for scope, _ in joined)) - {variable}))
-        tables.append((rest, safe_logsumexp(_add(joined, (variable, *rest)), axis=0)))
-    return _add(tables, plan.keep)
+        bucket = _add(joined, (variable, *rest))
+        buckets.append(((variable, *rest), bucket))
+        tables.append((rest, safe_logsumexp(bucket, axis=0)))
+    return tuple(buckets), _add(tables, plan.keep)
 
 
 def _add(

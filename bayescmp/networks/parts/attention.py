@@ -1,4 +1,4 @@
-"""Causal attention with any number of heads, kernels, windows and kinds of positions."""
+"""Attention with any number of heads, kernels, windows and kinds of positions."""
 
 import equinox as eqx
 import jax
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from bayescmp._types import Key
 from bayescmp.networks.parts.dense import dense
-from bayescmp.networks.parts.kernels import KernelName, causal_mask, weigh
+from bayescmp.networks.parts.kernels import KernelName, Mask, causal_mask, full_mask, weigh
 from bayescmp.networks.parts.mixer import (
     AbstractPlacedMixer,
     AttentionView,
@@ -24,7 +24,9 @@ from bayescmp.networks.parts.positions import Places, Positions, distance_bias, 
 
 
 class Attention(AbstractPlacedMixer):
-    """``weights(Q K^T / sqrt(head_size)) V`` over the past, then an output projection.
+    """``weights(Q K^T / sqrt(head_size)) V`` over what is seen, then an output projection.
+
+    A position sees itself and its past, or with ``causal=False`` every position.
 
     With fewer source heads than heads, groups of heads share keys and values.
 
@@ -44,6 +46,7 @@ class Attention(AbstractPlacedMixer):
     window: int | None = eqx.field(static=True)
     positions: Positions = eqx.field(static=True)
     hide_start: bool = eqx.field(static=True)
+    causal: bool = eqx.field(static=True)
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Attention(AbstractPlacedMixer):
         out_scale: float,
         key: Key,
         hide_start: bool = False,
+        causal: bool = True,
     ) -> None:
         """Draw the weights.
 
@@ -74,6 +78,7 @@ class Attention(AbstractPlacedMixer):
             out_scale: Factor on the initial output projection.
             key: Typed key.
             hide_start: Whether the first position is seen by itself alone.
+            causal: Whether positions are hidden from those before them.
         """
         inner, source = num_heads * head_size, num_source_heads * head_size
         widths = (inner, source, source)
@@ -93,7 +98,7 @@ class Attention(AbstractPlacedMixer):
             )
         self.num_heads, self.num_source_heads = num_heads, num_source_heads
         self.kernel, self.window, self.positions = kernel, window, positions
-        self.hide_start = hide_start
+        self.hide_start, self.causal = hide_start, causal
 
     def __call__(
         self,
@@ -102,7 +107,7 @@ class Attention(AbstractPlacedMixer):
         instead: Heads | None = None,
         places: Places | None = None,
     ) -> MixerResult:
-        """Attend from every position to itself and its past."""
+        """Attend from every position to all that it sees."""
         queries, keys, values = self.project(x)
         if self.positions == "rotary":
             queries, keys = rotate(queries, places), rotate(keys, places)
@@ -132,7 +137,7 @@ class Attention(AbstractPlacedMixer):
         return queries, keys, values
 
     def attend(self, queries: Heads, keys: SourceHeads, places: Places | None = None) -> Pattern:
-        """Return the weight of every source position; zero for the future.
+        """Return the weight of every source position; zero for what is not seen.
 
         Args:
             queries: Queries of each head.
@@ -145,10 +150,22 @@ class Attention(AbstractPlacedMixer):
         length, head_size = queries.shape[-2:]
         scores = queries @ jnp.swapaxes(self._share(keys), -1, -2) / head_size**0.5
         if self.positions == "alibi":
-            bias = distance_bias(self.num_heads, length, places)
+            bias = distance_bias(self.num_heads, length, places, both_ways=not self.causal)
             scores = scores + bias.astype(scores.dtype)
-        mask = causal_mask(length, self.window, hide_start=self.hide_start)
-        return weigh(self.kernel, scores, mask)
+        return weigh(self.kernel, scores, self.mask(length))
+
+    def mask(self, length: int) -> Mask:
+        """Return which positions each position sees.
+
+        Args:
+            length: Number of positions.
+
+        Returns:
+            True where attention is allowed.
+        """
+        if not self.causal:
+            return full_mask(length)
+        return causal_mask(length, self.window, hide_start=self.hide_start)
 
     def _share(self, source: SourceHeads) -> Heads:
         """Repeat keys or values for the heads that share them."""

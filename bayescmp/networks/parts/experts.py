@@ -37,6 +37,7 @@ class Experts(eqx.Module):
         bias: bool,
         out_scale: float,
         key: Key,
+        group: int = 1,
     ) -> None:
         """Draw the weights.
 
@@ -49,6 +50,7 @@ class Experts(eqx.Module):
             bias: Whether an expert's second layer has a bias.
             out_scale: Factor on the initial second layers.
             key: Typed key.
+            group: Hidden units that an activation takes together.
         """
         key_router, key_experts = jax.random.split(key)
         self.router = jax.random.normal(key_router, (model_size, num_experts)) / model_size**0.5
@@ -61,6 +63,7 @@ class Experts(eqx.Module):
                 bias=bias,
                 out_scale=out_scale,
                 key=key,
+                group=group,
             )
 
         self.experts = eqx.filter_vmap(make)(jax.random.split(key_experts, num_experts))

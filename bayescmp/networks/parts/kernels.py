@@ -1,4 +1,4 @@
-"""How attention turns scores of the past into weights."""
+"""How attention turns scores of what it may see into weights."""
 
 from typing import Literal
 
@@ -31,6 +31,18 @@ def causal_mask(length: int, window: int | None, *, hide_start: bool = False) ->
     if hide_start:
         allowed[1:, 0] = False
     return allowed
+
+
+def full_mask(length: int) -> Mask:
+    """Allow each position to attend to every position, before and after it.
+
+    Args:
+        length: Number of positions.
+
+    Returns:
+        True everywhere.
+    """
+    return np.ones((length, length), bool)
 
 
 def weigh(kernel: KernelName, scores: Scores, mask: Mask) -> Scores:

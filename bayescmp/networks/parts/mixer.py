@@ -38,7 +38,8 @@ class MixerResult(eqx.Module):
 class AbstractMixer(eqx.Module):
     """The part of a block in which a position may learn of its past, and never of its future.
 
-    Leading axes are sequences, each treated as if alone.
+    Attention alone can be told to look both ways. Leading axes are sequences, each treated as
+    if alone.
     """
 
     @abc.abstractmethod

@@ -94,23 +94,27 @@ def rotate(x: Heads, places: Places | None = None) -> Heads:
 
 
 def distance_bias(
-    num_heads: int, length: int, places: Places | None = None
+    num_heads: int, length: int, places: Places | None = None, *, both_ways: bool = False
 ) -> Float[Array, "*sequence head input_position source_position"]:
     """Return ``-slope_h * distance`` for each head, with slopes ``2^(-8 h / num_heads)``.
+
+    Distance is how far back a source lies; with ``both_ways`` how far away, before or after.
 
     Args:
         num_heads: Number of heads, counted from one in the formula.
         length: Number of positions.
         places: Where they stand; one after the other by default.
+        both_ways: Whether future positions are seen too.
 
     Returns:
-        What is added to attention scores; positive at future positions, which are masked.
+        What is added to attention scores; positive at future positions that are masked.
 
     Source: Press, Smith and Lewis, "Train short, test long" (ALiBi), arXiv 2108.12409.
     """
     slopes = 2.0 ** (-8.0 * jnp.arange(1, num_heads + 1) / num_heads)
     places = count_places(length) if places is None else places
     distance = (places[..., :, None] - places[..., None, :]).astype(slopes.dtype)
+    distance = jnp.abs(distance) if both_ways else distance
     return -slopes[:, None, None] * distance[..., None, :, :]
 
 

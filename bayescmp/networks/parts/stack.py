@@ -60,6 +60,7 @@ def _make_feed_forward(config: AbstractResidualConfig, *, key: Key) -> FeedForwa
             bias=config.bias,
             out_scale=config.out_scale,
             key=key,
+            group=config.activation_group,
         )
     return Experts(
         config.model_size,
@@ -70,4 +71,5 @@ def _make_feed_forward(config: AbstractResidualConfig, *, key: Key) -> FeedForwa
         bias=config.bias,
         out_scale=config.out_scale,
         key=key,
+        group=config.activation_group,
     )

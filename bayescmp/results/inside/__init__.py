@@ -10,6 +10,7 @@ from bayescmp.results.inside import (
     interventions,
     lenses,
     probes,
+    rounds,
     walkthrough,
 )
 from bayescmp.results.vocabulary import Dimension, Group
@@ -23,6 +24,7 @@ GROUPS_INSIDE: Mapping[str, Group] = MappingProxyType(
         "/dynamics": dynamics.GROUP,
         "/gradients": gradients.GROUP,
         "/walkthrough": walkthrough.GROUP,
+        "/rounds": rounds.GROUP,
     }
 )
 """Their groups by path, in the order of the page."""
@@ -40,6 +42,7 @@ DIMENSIONS_INSIDE: Mapping[str, Dimension] = MappingProxyType(
         **dynamics.DIMENSIONS,
         **gradients.DIMENSIONS,
         **walkthrough.DIMENSIONS,
+        **rounds.DIMENSIONS,
     }
 )
 """Their axes."""

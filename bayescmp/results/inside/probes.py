@@ -65,7 +65,7 @@ GROUP = Group(
     },
     {
         "judged": Attribute("text", "on which rows read-outs were fitted and judged"),
-        "wrong_prior": Attribute("text", "rival with another prior, or empty"),
+        "wrong_prior": Attribute("text", "rival with another prior, or none"),
         "floor": Attribute("number", "share of the uniform law in what is decoded"),
         "notes": Attribute("json", "list: what limits the figures"),
     },

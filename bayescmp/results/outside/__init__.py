@@ -9,6 +9,7 @@ from bayescmp.results.outside import (
     exchangeability,
     local_calibration,
     pit,
+    posterior,
     prior_sbc,
     reliability,
     selective,
@@ -29,6 +30,7 @@ GROUPS_OUTSIDE: Mapping[str, Group] = MappingProxyType(
         "/exchangeability": exchangeability.GROUP,
         "/shift": shift.GROUP,
         **prior_sbc.GROUPS,
+        "/posterior": posterior.GROUP,
     }
 )
 """Their groups by path, in the order of the page."""
@@ -45,6 +47,7 @@ DIMENSIONS_OUTSIDE: Mapping[str, Dimension] = MappingProxyType(
         **exchangeability.DIMENSIONS,
         **shift.DIMENSIONS,
         **prior_sbc.DIMENSIONS,
+        **posterior.DIMENSIONS,
     }
 )
 """Their axes."""

@@ -6,11 +6,13 @@ DIMENSIONS: dict[str, Dimension] = {
     "region": Dimension("order in which sets take outcomes in", start=None),
     "nominal": Dimension("mass that the predictor gives the set", "%", start=None),
 }
-"""Axes that only this group has."""
+"""Axes that only this group has; levels of entropy are the same in ``/pit``."""
 
 _REGION = ("seed", "region")
 _CURVE = (*_REGION, "nominal")
 _PLACE = (*_REGION, "position")
+_LEVEL = (*_REGION, "entropy_level")
+_STREAM = (*_REGION, "stream")
 
 GROUP = Group(
     "expected coverage of a predictor's sets: highest density, and nearest to a reference (TARP)",
@@ -39,6 +41,45 @@ GROUP = Group(
         ),
         "p_by_position": Variable(
             _PLACE, "1", "p-value of each position, adjusted for all; NaN where not tested"
+        ),
+        "error_by_entropy": Variable(
+            _LEVEL,
+            "point",
+            "coverage error at each level of exact entropy; NaN where no question has it",
+            required=False,
+        ),
+        "exact_error_by_entropy": Variable(
+            _LEVEL, "point", "the same under the exact law, without labels", required=False
+        ),
+        "p_by_entropy": Variable(
+            _LEVEL,
+            "1",
+            "p-value of each level, adjusted for all; NaN where not tested",
+            required=False,
+        ),
+        "num_by_entropy": Variable(
+            _LEVEL, "1", "sequences that have any question there", required=False
+        ),
+        "entropy_low": Variable(
+            ("seed", "entropy_level"), "bit", "least exact entropy of the level", required=False
+        ),
+        "entropy_high": Variable(
+            ("seed", "entropy_level"), "bit", "greatest exact entropy of the level", required=False
+        ),
+        "error_by_stream": Variable(
+            _STREAM,
+            "point",
+            "coverage error through the logit lens; NaN for the blind reference",
+            required=False,
+        ),
+        "exact_error_by_stream": Variable(
+            _STREAM, "point", "the same under the exact law, without labels", required=False
+        ),
+        "p_value_by_stream": Variable(
+            _STREAM,
+            "1",
+            "chance of a coverage as far out at any level, for calibrated laws of that place",
+            required=False,
         ),
         "num_sequences": Variable(_REGION, "1", "sequences that it was judged on", "int"),
     },

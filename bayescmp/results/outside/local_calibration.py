@@ -9,6 +9,8 @@ DIMENSIONS: dict[str, Dimension] = {
 """Axes that only this group has."""
 
 _CELL = ("seed", "context", "aspect")
+_STREAM = ("seed", "stream")
+_STREAM_CELL = (*_STREAM, "context", "aspect")
 
 GROUP = Group(
     "in which contexts a predictor is off, in which direction and how much",
@@ -32,6 +34,30 @@ GROUP = Group(
         ),
         "agreement": Variable(
             ("seed",), "1", "correlation of gaps with exact gaps; NaN where none differ"
+        ),
+        "gap_by_stream": Variable(
+            _STREAM_CELL,
+            "1",
+            "gap of what would be answered at each place in the stream",
+            required=False,
+        ),
+        "exact_gap_by_stream": Variable(
+            _STREAM_CELL, "1", "the same under the exact law, without labels", required=False
+        ),
+        "p_value_by_stream": Variable(
+            _STREAM_CELL,
+            "1",
+            "p-value, adjusted for all contexts and aspects of that place; NaN where not tested",
+            required=False,
+        ),
+        "map_p_value_by_stream": Variable(
+            _STREAM, "1", "chance of a gap as clear anywhere, for calibrated laws", required=False
+        ),
+        "features_p_value_by_stream": Variable(
+            _STREAM,
+            "1",
+            "chance that the place's residuals go with features of the context as much",
+            required=False,
         ),
     },
     {"level": Attribute("number", "chance of any false place")},

@@ -73,6 +73,9 @@ FOUND_GROUP = Group(
         "num_observed": Attribute(
             "number", "questions observed alike in all replicates; 0: replicates of the prior"
         ),
+        "replicates": Attribute(
+            "text", "where replicates come from: model, or posterior under test", required=False
+        ),
         "num_replicates": Attribute("number", "replicates of each seed"),
         "num_draws": Attribute("number", "draws behind each rank; 0 where laws are exact"),
         "thinning": Attribute("number", "every how many draws of a chain one was kept, at most"),

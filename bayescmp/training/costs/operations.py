@@ -8,6 +8,7 @@ import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, jaxpr_as_fun
 from jaxtyping import PyTree
 
+from bayescmp.networks.parts.feed_forward import num_lowered
 from bayescmp.networks.shape import TaskShape
 from bayescmp.networks.transformer import TransformerConfig
 
@@ -48,7 +49,8 @@ def transformer_flops(
 
     Three times those of the forward pass, since each product ``x w`` has two more in the
     backward pass, ``g w^T`` and ``x^T g``. A product of an ``a * b`` by a ``b * c`` matrix
-    counts ``2 a b c``. Attention counts whole patterns: nothing is saved by the mask.
+    counts ``2 a b c``. Attention counts whole patterns: nothing is saved by the mask,
+    and a network that looks both ways costs as much.
     Element-wise work, the optimiser, drawing data and the oracle are left out, and so is the
     embedding, which looks tokens up (for vectors of size ``input_size`` its products are
     missing here).
@@ -80,8 +82,9 @@ def transformer_flops(
 
 def _feed_forward_flops(config: TransformerConfig) -> int:
     """Count the products of a feed-forward part at one position."""
-    num_matrices = 3 if config.activation == "swiglu" else 2
-    expert = 2 * num_matrices * config.model_size * config.mlp_size
+    num_gates = config.activation == "swiglu"
+    lowered = num_lowered(config.activation, config.mlp_size, config.activation_group)
+    expert = 2 * config.model_size * ((1 + num_gates) * config.mlp_size + lowered)
     if config.num_experts == 1:
         return expert
     # Every expert is computed; the router and the weighted sum are a product each.

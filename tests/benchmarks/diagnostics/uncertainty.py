@@ -8,7 +8,7 @@ import numpy as np
 from process import draw
 
 from bayescmp.measures.conformal import conformal_scores, coverage_p_value
-from bayescmp.measures.recalibration import temperature_p_value
+from bayescmp.measures.temperature import temperature_p_value
 
 LEVEL = 0.9
 NUM_SEQUENCES = {"temperature": 200, "set coverage": 500}
