@@ -103,7 +103,7 @@ class Oracle(AbstractOracle):
                 under this one. Inside a compiled function, where values are unknown, the
                 log evidence of such a sequence is minus infinity.
         """
-        reference = _answer(self.engine, self._sites(batch), batch.supervised)
+        reference = _answer(self.engine, self._sites(batch), self._counted(batch))
         if not isinstance(reference.log_evidence, Tracer):
             reject_impossible(reference)
         return reference
@@ -123,7 +123,13 @@ class Oracle(AbstractOracle):
         """
         if window < 1:
             raise ValueError(f"window: expected at least 1, got {window}")
-        return _answer(self.engine, self._sites(batch), batch.supervised, window=window)
+        return _answer(self.engine, self._sites(batch), self._counted(batch), window=window)
+
+    def _counted(self, batch: Batch) -> Supervised:
+        """Return which questions count: all of them where none ends its sequence."""
+        if self.model.layout.shows_all_first:
+            return jnp.ones_like(batch.supervised)
+        return batch.supervised
 
     def _sites(self, batch: Batch) -> dict[str, Array]:
         """Return what the engine reads, after a look at whether the batch is the model's."""

@@ -16,6 +16,9 @@ from bayescmp.models.query_engine import add_non_answers, read_facts
 from bayescmp.predictors.predictor import AbstractPredictor, Predictive
 from bayescmp.records import Batch
 
+AT_ONCE = 256
+"""Sequences that a network answers together: its heads are many, and so are their scores."""
+
 RowNetwork = Callable[[Float[Array, "row feature"]], Float[Array, "row value"]]
 """From a start row and the evidence about each node to logits of its values in its row."""
 
@@ -137,7 +140,8 @@ class RowPredictor(AbstractPredictor):
             beliefs = jax.nn.log_softmax(self.network(inputs)[1:])
             return add_non_answers(self.model.engine, beliefs, jnp.array(False))[asked]
 
-        return jax.vmap(answer)(batch.shown["fact"], batch.shown["asked"])
+        shown = batch.shown["fact"], batch.shown["asked"]
+        return jax.lax.map(lambda each: answer(*each), shown, batch_size=AT_ONCE)
 
 
 def evidence_inputs(rows: GraphRows) -> Float[Array, "row feature"]:

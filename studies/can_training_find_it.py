@@ -93,10 +93,10 @@ PRESETS = {
         sampled=(),
         num_variables=5,
         seen=3,
-        steps=50,
+        steps=20,
         batch_size=16,
-        practical_steps=100,
-        eval_sequences=128,
+        practical_steps=50,
+        eval_sequences=64,
         seeds=2,
         random_draws=1,
     ),
@@ -215,17 +215,20 @@ def train_starts(
         description=name,
     )
     chance = bc.layers.random_distances(network, config.random_draws, key=key).mean()
-    size, arms = len(keys), {}
-    for number, start in enumerate(STARTS):
-        part = slice(number * size, (number + 1) * size)
-        ended = trained(fits[part])
-        arms[f"{activation}, {start}, {objective}"] = {
-            **measure(config, ended, key=key),
-            "start_kl": measure(config, begun[part], key=key)["kl"],
-            "distance": distances(ended, network) / chance,
-            "start_distance": distances(begun[part], network) / chance,
+    ended, size = trained(fits), len(keys)
+    before, after = (measure(config, networks, key=key) for networks in (begun, ended))
+    figures = {
+        **after,
+        "start_kl": before["kl"],
+        "distance": distances(ended, network) / chance,
+        "start_distance": distances(begun, network) / chance,
+    }
+    return {
+        f"{activation}, {start}, {objective}": {
+            name: values[number * size : (number + 1) * size] for name, values in figures.items()
         }
-    return arms
+        for number, start in enumerate(STARTS)
+    }
 
 
 def trained(fits: Sequence[bc.Fit]) -> list[bc.Transformer]:
@@ -242,11 +245,10 @@ def measure(config: Config, networks: list[bc.Transformer], *, key: bc.Key) -> F
     """Measure networks on every task: distance from exact and from rounds, and where between."""
     found = []
     for task in tasks(config).values():
-        oracle = bc.derive_oracle(task)
+        oracle, num = bc.derive_oracle(task), config.eval_sequences
+        first = bc.inspection.record(networks[0], oracle, key=key, num_sequences=num)
         for network in networks:
-            seen = bc.inspection.record(
-                network, oracle, key=key, num_sequences=config.eval_sequences
-            )
+            seen = bc.inspection.record_on(network, first.evaluation, first.belief)
             rounds = bc.inspection.follow_rounds(seen, key=key, lenses=("read-out",))
             own = rounds.kl[0, -1, config.num_rounds]
             found.append((rounds.exact_kl[0, -1], own, rounds.progress, rounds.misfit))

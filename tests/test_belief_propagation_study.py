@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray as xr
 
 import bayescmp as bc
 from bayescmp.inspection.construction import (
@@ -20,13 +21,20 @@ from bayescmp.inspection.following import (
     following_group,
     name_nearer,
 )
-from bayescmp.inspection.loops import check_loops, loops_group
+from bayescmp.inspection.loops import FIGURES, check_loops, loops_group
 from bayescmp.models import FactorGraphModel, SignCouplings, graph_structures
 from bayescmp.networks.constructed.departures import Departure, Place
 from bayescmp.predictors.predictor import AbstractPredictor, Predictive
 from bayescmp.records import Batch
+from bayescmp.report.belief_propagation import (
+    build_construction_section,
+    build_following_section,
+    build_loops_section,
+)
 from bayescmp.results.schema import SCHEMA
+from bayescmp.results.tree import validate_tree
 from bayescmp.studies import belief_propagation as study
+from tests.synthetic_tree import synthetic_tree
 
 ROUNDS = (1, 20)
 
@@ -73,9 +81,8 @@ def test_exact_inference_is_found_to_follow_nothing(oracle):
 
 def test_the_slope_is_the_share_of_errors_that_is_repeated(oracle):
     rival = bc.predictors.GraphPropagation(oracle.model, 20)
-    assert follow(Between(oracle, rival, 0.25, "between"), oracle).slope == pytest.approx(
-        0.25, abs=1e-6
-    )
+    mixed = Between(oracle=oracle, rival=rival, part=0.25, name="between")
+    assert follow(mixed, oracle).slope == pytest.approx(0.25, abs=1e-6)
 
 
 def test_nothing_is_named_where_two_answers_are_equally_far():
@@ -158,3 +165,31 @@ def test_presets_differ_in_size_alone():
     assert [field.name for field in fields(quick)] == [field.name for field in fields(default)]
     assert set(quick.loop_graphs) <= set(default.loop_graphs)
     assert quick.couplings[-1] == default.couplings[-1]
+
+
+def test_the_report_shows_what_the_study_adds(oracle):
+    tree = synthetic_tree(num_seeds=2)
+    for build in (build_construction_section, build_loops_section, build_following_section):
+        assert build(tree).missing
+    cases = {"pair": [departure(0.3)] * 6}
+    findings = [ConstructionFindings({"2": departure(0.1)}, cases)] * 2
+    figures = {
+        graph: {
+            law: dict.fromkeys(FIGURES, value) for law, value in (("weak", 0.1), ("strong", 0.3))
+        }
+        for graph in ("triangle", "K4")
+    }
+    followed = follow(oracle, oracle)
+    for name, table in (
+        ("construction", construction_group(findings, ["pair"])),
+        ("loops", loops_group([figures] * 2, num_rounds=9)),
+        ("following", following_group([{"0.5": followed, "1": followed}] * 2, ROUNDS)),
+    ):
+        tree[f"/{name}"] = xr.DataTree(table)
+    validate_tree(tree)
+    shown = [build_construction_section(tree), build_loops_section(tree)]
+    shown.append(build_following_section(tree))
+    assert [section.figures[0].ident for section in shown] == [
+        *["fig-construction", "fig-loops", "fig-following"]
+    ]
+    assert "exact" in [cell.text for cell in shown[2].figures[0].data.rows[0].cells]

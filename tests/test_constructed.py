@@ -14,6 +14,7 @@ from complaints import raised
 from factor_graphs import Scopes, Tables, brute_force, chain, complete, cycle, grid
 from plain_messages import Round, branching_tree, pass_messages
 
+from bayescmp.exact.graphs.belief_propagation import propagate
 from bayescmp.exact.graphs.elimination import marginals, plan_elimination
 from bayescmp.exact.graphs.factor_graph import FactorGraph
 from bayescmp.exact.graphs.graph_rows import GraphRows, lay_out
@@ -167,6 +168,16 @@ def test_as_many_layers_as_the_diameter_are_exact_on_trees_and_fewer_are_not(
         else:
             on_loops = max(on_loops, errors[-1])
     assert min(too_early, on_loops) > 1e2 * TOLERANCE
+
+
+def test_the_last_layer_is_what_our_own_propagation_says_of_a_loop():
+    case = PAIRS["grid"]
+    _, found = answers("pairs", "softplus")
+    with jax.enable_x64(True):
+        tables, evidence = (tuple(map(jnp.asarray, part)) for part in case.numbers)
+        known = propagate(case.graph, tables, evidence, num_rounds=ROUNDS).log_beliefs
+    beliefs = beliefs_of(found[-1, list(PAIRS).index("grid")], case)
+    np.testing.assert_allclose(beliefs, np.exp(known), rtol=0, atol=TOLERANCE)
 
 
 def test_a_large_tree_against_elimination():

@@ -12,10 +12,12 @@ from complaints import raised
 from scipy import stats
 
 import bayescmp as bc
+from bayescmp.auditing.decisions import Decisions
 from bayescmp.certification import MOST_ERRORS, count_deviation
 from bayescmp.exact.graphs.factor_graph import FactorGraph
 from bayescmp.exact.graphs.graph_rows import GraphRows
 from bayescmp.exact.graphs.graph_shape import GraphShape
+from bayescmp.measures.decisions import ACTIONS, Utilities
 from bayescmp.models import (
     ConditionalTables,
     FactorGraphModel,
@@ -242,6 +244,14 @@ def test_without_evidence_a_network_answers_with_its_first_table():
     np.testing.assert_allclose(found[0], rows[0], rtol=1e-5)
     # The second variable has the first as its only parent.
     np.testing.assert_allclose(found[1], rows[0] @ rows[1:3], rtol=1e-5)
+
+
+def test_decisions_are_averaged_over_sequences_that_ask_something():
+    # Where all variables happen to be seen, no question is left.
+    worth = np.array([[0.5, np.nan], [np.nan, np.nan], [0.25, 0.75]])
+    share = np.zeros((len(ACTIONS), len(ACTIONS)))
+    found = Decisions(Utilities(), "nothing", worth - 0.25, worth, worth, share)
+    np.testing.assert_allclose(found.mean_regret.mean, 0.25)
 
 
 CHAIN = graph_structures.chain(2)

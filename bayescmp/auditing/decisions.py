@@ -55,8 +55,9 @@ class Decisions:
 
     @property
     def mean_regret(self) -> Interval:
-        """Mean over questions, with an interval over sequences."""
-        return mean_interval(np.nanmean(self.regret, axis=1), LEVEL)
+        """Mean over questions, with an interval over the sequences that ask any."""
+        asked = ~np.isnan(self.regret).all(axis=1)
+        return mean_interval(np.nanmean(self.regret[asked], axis=1), LEVEL)
 
 
 def balance_utilities(judged: Judged) -> Utilities:

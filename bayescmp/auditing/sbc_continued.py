@@ -155,7 +155,9 @@ def _draw_latents(
     if set(draws) >= wanted:
         return {name: draws[name] for name in wanted}
     for name, law in laws.items():
-        if {name} == wanted and isinstance(law, LatentTable) and law.probs.ndim == 2:
+        if not isinstance(law, LatentTable) or model.sites[name].num_values is None:
+            continue
+        if {name} == wanted and law.probs.ndim == 2:
             return {name: model.sites[name].lowest + _pick(law.probs, rng)}
     raise _without_draws(wanted)
 

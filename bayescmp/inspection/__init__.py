@@ -26,6 +26,7 @@ from bayescmp.inspection.probes import fit_probes as fit_probes
 from bayescmp.inspection.probes import probes_group as probes_group
 from bayescmp.inspection.recording import Recording as Recording
 from bayescmp.inspection.recording import record as record
+from bayescmp.inspection.recording import record_on as record_on
 from bayescmp.inspection.removal import remove_directions as remove_directions
 from bayescmp.inspection.round_tables import rounds_group as rounds_group
 from bayescmp.inspection.rounds import Rounds as Rounds

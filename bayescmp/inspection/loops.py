@@ -17,7 +17,14 @@ LOW = 0.1
 Figures = dict[str, dict[str, dict[str, float]]]
 """Mean figures by graph, law of tables and name."""
 
-_FIGURES = ("mean_error", "worst_mean_error", "mean_kl", "converged", "uniform_error")
+FIGURES: tuple[str, ...] = (
+    "mean_error",
+    "worst_mean_error",
+    "mean_kl",
+    "converged",
+    "uniform_error",
+)
+"""Names of the figures that are kept."""
 
 
 def check_loops(
@@ -70,7 +77,7 @@ def check_loops(
 
 
 def _pick(summary: dict[str, np.ndarray]) -> dict[str, float]:
-    return {name: float(np.squeeze(summary[name])) for name in _FIGURES}
+    return {name: float(np.squeeze(summary[name])) for name in FIGURES}
 
 
 def loops_group(found: Sequence[Figures], *, num_rounds: int) -> xr.Dataset:

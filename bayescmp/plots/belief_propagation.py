@@ -40,7 +40,8 @@ def plot_construction(tree: xr.DataTree) -> Figure:
         Line(case, np.maximum(values[..., number], FLOOR), rung_colour(number), rung_dashes(number))
         for number, case in enumerate(cases)
     ]
-    return _draw(rows, stages, f"{ERROR}, logarithmic", is_log=True)
+    numbers = [str(number) for number in range(len(stages))]
+    return _draw(rows, numbers, f"{ERROR}, logarithmic", "repairs made, one by one", is_log=True)
 
 
 def plot_loops(tree: xr.DataTree) -> Figure:
@@ -69,7 +70,7 @@ def plot_loops(tree: xr.DataTree) -> Figure:
     ]
     rows.append(Line("always one half", half.mean(axis=1), LIGHT["ink"]))
     short = [law.removeprefix("couplings ").removeprefix("entries ") for law in laws]
-    return _draw(rows, short, ERROR)
+    return _draw(rows, short, ERROR, "law of the tables: entries, or couplings in nats")
 
 
 def plot_following(tree: xr.DataTree) -> Figure:
@@ -94,11 +95,11 @@ def plot_following(tree: xr.DataTree) -> Figure:
             ("propagation_error", "propagation", rung_colour(2)),
         )
     ]
-    return _draw(rows, [f"±{coupling}" for coupling in couplings], ERROR)
+    return _draw(rows, [f"±{coupling}" for coupling in couplings], ERROR, "couplings in nats")
 
 
 def _draw(
-    lines: Sequence[Line], names: Sequence[str], title: str, *, is_log: bool = False
+    lines: Sequence[Line], names: Sequence[str], title: str, under: str, *, is_log: bool = False
 ) -> Figure:
     """Draw lines over named places."""
     places = np.arange(len(names), dtype=float)
@@ -111,5 +112,6 @@ def _draw(
         else:
             panel.set_ylim(bottom=0.0, top=1.1 * max(float(np.nanmax(x.values)) for x in lines))
         panel.set_xticks(places, names)
+        panel.set_xlabel(under)
         draw_lines(panel, places, lines, space)
     return figure

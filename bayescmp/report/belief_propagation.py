@@ -63,8 +63,9 @@ def build_construction_section(tree: xr.DataTree) -> Section:
         svg=draw_svg(plot_construction(tree), "fig-construction", title, claim),
         title="Error of the published construction, repair by repair",
         variables=("/construction/stage_error",),
-        reading="Means over graphs and seeds after the last layer; errors of rounding alone stand "
-        "near the lower edge.",
+        reading="Means over graphs and seeds after the last layer, from the construction as "
+        "published to all repairs, in the order of the table; errors of rounding alone stand near "
+        "the lower edge.",
         data=make_table("Mean absolute errors; intervals are over seeds.", _stages(tree, cases)),
     )
     sizes = read_labels(tree, "/construction/tree_error", "tree_size")
