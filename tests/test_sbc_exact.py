@@ -167,7 +167,7 @@ def test_draws_of_correlated_weights_are_correlated() -> None:
     assert np.all(np.abs(np.cov(drawn.T) - covariance) < room)
 
 
-@pytest.mark.parametrize("name", ["regression", "chain", "rate"])
+@pytest.mark.parametrize("name", ["regression", "chain"])
 def test_a_posterior_that_dropped_an_observation_fires(name: str) -> None:
     """The likelihood sees it, from the joint draws of the exact law of one question less."""
     model = MODELS[name]
