@@ -99,10 +99,17 @@ class KnowledgeBase:
         """Check everything by filling it in.
 
         Raises:
+            TypeError: If entities are not pairs.
             ValueError: If names clash, a rule has unknown types, entities or concepts, rules go
                 round in a circle, a statement has more causes than tables can hold, or neither
                 a prior nor a rule.
         """
+        for entry in self.entities:
+            if not isinstance(entry, tuple) or len(entry) != 2 or isinstance(entry[1], str):
+                raise TypeError(
+                    "entities: expected pairs of a type and its names, such as "
+                    f"(('person', ('ann', 'bob')),), got {entry!r} among them"
+                )
         types = [kind for kind, _ in self.entities]
         everyone = [entity for _, names in self.entities for entity in names]
         _require_different("types", types)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from complaints import raised, unchecked
 
 import bayescmp as bc
 from bayescmp import models
@@ -388,3 +389,9 @@ def test_bad_input_is_named_in_one_line(build, message):
     with pytest.raises(ValueError, match=message) as raised:
         build()
     assert "\n" not in str(raised.value)
+
+
+def test_entities_that_are_no_pairs_are_refused():
+    with unchecked():
+        complaint = raised(TypeError, lambda: KnowledgeBase({"person": ("ann",)}, (), ()))
+    assert "pairs of a type and its names" in complaint

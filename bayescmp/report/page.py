@@ -67,7 +67,6 @@ INSIDE: Mapping[str, Callable[[xr.DataTree], Section]] = {
     "dynamics": build_dynamics_section,
     "gradients": build_gradients_section,
     "walkthrough": build_walkthrough_section,
-    "rounds": build_rounds_section,
 }
 """What makes the section of each instrument that looks inside; only those asked for are shown."""
 
@@ -87,11 +86,12 @@ OUTSIDE: Mapping[str, Callable[[xr.DataTree], Section]] = {
 """What makes the section of each audit from outside; only those asked for are shown."""
 
 GRAPHS: Mapping[str, Callable[[xr.DataTree], Section]] = {
+    "rounds": build_rounds_section,
     "construction": build_construction_section,
     "loops": build_loops_section,
     "following": build_following_section,
 }
-"""What makes the sections that only studies of factor graphs have."""
+"""What makes the sections that only comparisons on factor graphs have."""
 
 WITHOUT_INSIDE = (
     "these instruments were not asked for. examine(...) adds them, or --inside on the command line."
