@@ -94,6 +94,13 @@ PRESETS = {
         eval_sequences=256,
     ),
     "default": Config(),
+    "paper": Config(
+        tree_sizes=(2, 8, 16, 32),
+        num_graphs=500,
+        steps=20_000,
+        batch_size=256,
+        eval_sequences=8_192,
+    ),
 }
 
 CLAIMS = (
