@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 
 from bayescmp._types import Key
 from bayescmp.comparison.evaluation import Subject, ask, draw_evaluation
+from bayescmp.comparison.siding import place_between
 from bayescmp.comparison.tally import BITS, LogLaws
 from bayescmp.graph_model import AbstractGraphModel
 from bayescmp.oracle import AbstractOracle
@@ -18,7 +19,7 @@ from bayescmp.results.tree import make_dataset
 EXACT, UNCLEAR = "exact", "neither clearly"
 
 ROUNDING = 1e-9
-"""Mean difference of two divergences, in nats, that counts as none."""
+"""Difference that counts as none: of two mean divergences, in nats, or of two laws."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ def follow_errors(
     law, exact, counts = ask(network, evaluation), evaluation.log_p, evaluation.supervised
     to_exact, *to_rivals = (_divergence(p, law)[counts] for p in (exact, *rivals))
     (p, q, b) = (np.exp(x)[counts] for x in (exact, law, rivals[-1]))
-    moved = np.sum((b - p) ** 2)
+    side = place_between(law, exact, rivals[-1], counts, threshold=ROUNDING)
     best = int(np.argmin([rows.mean() for rows in to_rivals]))
     return Following(
         to_exact=float(to_exact.mean()) * BITS,
@@ -96,7 +97,7 @@ def follow_errors(
         between=np.array([_divergence(exact, rival)[counts].mean() for rival in rivals]) * BITS,
         error=float(np.abs(q - p).sum(axis=-1).mean() / 2.0),
         propagation_error=float(np.abs(b - p).sum(axis=-1).mean() / 2.0),
-        slope=float(np.sum((q - p) * (b - p)) / moved) if moved > 0.0 else float("nan"),
+        slope=float(side.place.mean),
         follows=name_nearer(
             _divergence(rivals[best], law) - _divergence(exact, law), counts, _name(rounds[best])
         ),
