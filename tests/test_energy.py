@@ -27,6 +27,12 @@ def write_zone(folder: Path, name: str, microjoules: int, span: int = SPAN) -> P
     return folder / "energy_uj"
 
 
+@pytest.fixture(autouse=True)
+def _without_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count processors alone, unless a test says otherwise."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+
+
 @pytest.fixture
 def powercap(tmp_path: Path) -> Path:
     """Two packages, one with its cores and memory apart, and the zone of the whole machine."""

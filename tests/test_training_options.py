@@ -154,11 +154,24 @@ def test_float32_is_what_it_was_on_a_cpu(plain: bc.Fit):
     assert_same_bits(fit_table(precision="float32"), plain)
 
 
-def test_the_precision_is_chosen_by_the_machine(monkeypatch: pytest.MonkeyPatch):
-    assert choose_precision("auto") == "float32"
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert choose_precision("auto") == "mixed"
-    assert choose_precision("float32") == "float32"
+@pytest.mark.parametrize(
+    ("backend", "products", "chosen"),
+    [
+        ("cpu", None, "float32"),
+        ("gpu", None, "mixed"),
+        ("gpu", "tensorfloat32", "mixed"),
+        ("gpu", "highest", "float32"),
+        ("tpu", "float32", "float32"),
+    ],
+)
+def test_the_precision_is_chosen_by_the_machine(
+    backend: str, products: str | None, chosen: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    with jax.default_matmul_precision(products):
+        assert choose_precision("auto") == chosen
+        assert choose_precision("float32") == "float32"
+        assert choose_precision("mixed") == "mixed"
 
 
 def test_integers_and_float32_are_left_alone():

@@ -36,6 +36,8 @@ class BalancedWeights:
     (head, direction, side), ``units`` with axes (unit, role), and ``shifts``, where it has any."""
     flipped: tuple[int, ...]
     """Roles of a unit whose signs may change together; none where no sign is free."""
+    num_distinct: int
+    """Blocks before the first repeats; as many as there are without loops."""
 
 
 def balance_weights(network: Transformer) -> BalancedWeights:
@@ -72,7 +74,7 @@ def balance_weights(network: Transformer) -> BalancedWeights:
         weight = network.embedding[first : first + network.shape.num_outcomes].T
     bias = network.unembedding_bias
     parts["read-out"] = _reader(weight, bias, _scale(network.final_norm))
-    return BalancedWeights(parts, _flipped(network))
+    return BalancedWeights(parts, _flipped(network), config.num_layers)
 
 
 def _read_block(network: Transformer, layer: int, name: str) -> dict[str, Part]:

@@ -15,7 +15,7 @@ from bayescmp.networks.transformer import Transformer
 MOST_ROUNDS = 200
 """Rounds of matching and turning, at most."""
 
-SMALLEST_GAIN = 1e-6
+SMALLEST_GAIN = 1e-4
 """The search ends where a round lowers the square of the distance by less than this share."""
 
 Parts = Mapping[str, Part]
@@ -124,9 +124,11 @@ def _search(
     start: Float[np.ndarray, "feature feature"],
 ) -> dict[str, float]:
     """Match and turn by turns until nothing helps, and return the squares that are left."""
+    alike = moved.num_distinct == fixed.num_distinct
+    period = moved.num_distinct if alike else len(moved.parts)
     parts, before = _turn(moved.parts, start), np.inf
     for _ in range(MOST_ROUNDS):
-        parts = _match(parts, fixed, weights)
+        parts = _match(parts, fixed, weights, period)
         parts = _turn(parts, _best_turn(parts, fixed.parts, weights))
         squares = _measure(parts, fixed.parts, weights)
         total = sum(squares.values())
@@ -172,12 +174,14 @@ def _best_turn(
     return u @ vt
 
 
-def _match(parts: Parts, fixed: BalancedWeights, weights: Weights) -> dict[str, Part]:
-    """Put heads and units of each block into the order of the others."""
+def _match(parts: Parts, fixed: BalancedWeights, weights: Weights, period: int) -> dict[str, Part]:
+    """Put heads and units of each block into the order of the others; what repeats, once."""
     matched = dict(parts)
     for name in parts:
         kind, _, block = name.partition(" ")
-        if kind == "scores":
+        if block and int(block) > period:
+            matched[name] = matched[f"{kind} {int(block) - period}"]
+        elif kind == "scores":
             pair = (name, f"values {block}")
             matched |= _match_heads(parts, fixed.parts, weights, pair)
         elif kind == "units":

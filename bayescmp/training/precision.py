@@ -13,6 +13,9 @@ PrecisionName = Literal["auto", "float32", "mixed"]
 Precision = Literal["float32", "mixed"]
 """What is computed."""
 
+FULL_PRODUCTS = ("highest", "float32")
+"""What JAX calls products of float32 that shorten no factor."""
+
 
 def choose_precision(name: PrecisionName) -> Precision:
     """Return the precision that a setting stands for on this machine.
@@ -21,12 +24,13 @@ def choose_precision(name: PrecisionName) -> Precision:
         name: The setting.
 
     Returns:
-        ``auto`` resolved: ``mixed`` on an accelerator, ``float32`` on a CPU, which
-        computes in bfloat16 more slowly.
+        ``auto`` resolved: ``mixed`` on an accelerator; ``float32`` on a CPU, which computes
+        in bfloat16 more slowly, and wherever JAX was told to compute full products.
     """
     if name != "auto":
         return name
-    return "float32" if jax.default_backend() == "cpu" else "mixed"
+    full = jax.config.jax_default_matmul_precision in FULL_PRODUCTS
+    return "float32" if full or jax.default_backend() == "cpu" else "mixed"
 
 
 def lower(tree: PyTree[Array], precision: Precision) -> PyTree[Array]:

@@ -124,6 +124,16 @@ def compile_chunk(
         return _compile.__wrapped__(problem, max_steps, tuple(leaves), structure)
 
 
+def _options(problem: Problem) -> dict[str, bool]:
+    """Return what makes a GPU's steps the same bits in every run and every process.
+
+    Without it, sums of gradients are added in whatever order their threads come, and the
+    compiler picks kernels by how fast they were when it tried them.
+    """
+    on_gpu = problem.mesh.devices.flat[0].platform == "gpu"
+    return {"xla_gpu_deterministic_ops": True} if on_gpu else {}
+
+
 @lru_cache(maxsize=16)
 def _compile(
     problem: Problem,
@@ -152,7 +162,7 @@ def _compile(
     one, key = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), (state, keys))
     step = partial(take_step, replace(problem, accumulate=1), spread=False)
     flops = count_operations(lambda state, s, key: step(state, s, key=key), one, number, key)
-    compiled = jitted.lower(state, number, number, keys).compile()
+    compiled = jitted.lower(state, number, number, keys).compile(_options(problem))
     return CompiledChunk(compiled, max_steps, float(flops))
 
 

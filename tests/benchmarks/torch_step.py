@@ -1,9 +1,10 @@
 """The PyTorch half of training_step.py: for each line on standard input, time some steps.
 
-    python torch_step.py "0.7 M" eager
+    python torch_step.py "0.7 M" eager [cuda]
 
-It answers each line, a number of steps, with wall and processor seconds. It needs PyTorch
-only, so that an interpreter without JAX can run it.
+On ``cuda`` products are in bfloat16, as ours are on an accelerator. It answers each line, a
+number of steps, with wall and processor seconds. It needs PyTorch only, so that an interpreter
+without JAX can run it.
 """
 
 import json
@@ -20,7 +21,8 @@ except ImportError as error:
 from sizes import LENGTH, OUTCOMES, SIZES, VOCABULARY
 
 SIZE = SIZES[sys.argv[1] if len(sys.argv) > 1 else "0.15 M"]
-COMPILE = sys.argv[2:] == ["compile"]
+COMPILE = sys.argv[2:3] == ["compile"]
+DEVICE = sys.argv[3] if len(sys.argv) > 3 else "cpu"
 BATCH, WIDTH, HEADS = SIZE.batch_size, SIZE.model_size, SIZE.num_heads
 HIDDEN, LAYERS = SIZE.mlp_size, SIZE.num_layers
 ASKED = slice(0, LENGTH, 2)
@@ -79,6 +81,7 @@ def main() -> None:
     """Announce the set-up, then time steps on request."""
     torch.manual_seed(0)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_default_device(DEVICE)
     network = Transformer()
     optimiser = torch.optim.AdamW(network.parameters(), 1e-3, betas=(0.9, 0.99), fused=True)
     tokens = torch.randint(VOCABULARY, (BATCH, LENGTH))
@@ -88,7 +91,8 @@ def main() -> None:
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
-        logits = forward(tokens)[:, ASKED]
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=DEVICE == "cuda"):
+            logits = forward(tokens)[:, ASKED].float()
         loss = functional.cross_entropy(logits.reshape(-1, OUTCOMES), law.reshape(-1, OUTCOMES))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -97,6 +101,7 @@ def main() -> None:
     count = sum(parameter.numel() for parameter in network.parameters())
     about = {
         "torch": torch.__version__,
+        "device": DEVICE,
         "threads": torch.get_num_threads(),
         "parameters": count,
         "tokens": BATCH * LENGTH,
@@ -106,6 +111,8 @@ def main() -> None:
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             step()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
         seconds = (time.perf_counter() - wall, time.process_time() - processor)
         print(json.dumps(seconds), flush=True)
 

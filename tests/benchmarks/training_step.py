@@ -31,6 +31,7 @@ from bayescmp.training.costs.operations import transformer_flops  # noqa: E402
 MODEL = Bijection(20)
 EAGER_GOAL, COMPILE_GOAL, RATE_GOAL = 1.5, 1.2, 0.6
 SEEDS_GOAL, DEVICES_GOAL, TRACE_GOAL = 3.2, 1.7, 1.4
+ON_GPU = jax.default_backend() == "gpu"
 SECTIONS = ("eager", "compile", "rate", "seeds", "devices", "trace")
 
 
@@ -70,7 +71,8 @@ def torch_process(python: str, size: str, mode: str) -> Iterator[subprocess.Pope
     script = Path(__file__).with_name("torch_step.py")
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     try:
-        process = subprocess.Popen([python, "-u", script, size, mode], text=True, **pipes)
+        command = [python, "-u", script, size, mode, "cuda" if ON_GPU else "cpu"]
+        process = subprocess.Popen(command, text=True, **pipes)
     except OSError as error:
         yield f"{python} does not start: {error.strerror}"
         return
@@ -110,9 +112,10 @@ def against_torch(python: str, mode: str, goal: float, options: argparse.Namespa
     return met
 
 
-def matrix_rate(size: int = 1536) -> float:
-    """Return the seconds of a floating-point operation in a large matrix product."""
-    left = jnp.ones((size, size))
+def matrix_rate() -> float:
+    """Return the seconds of an operation in a large matrix product of the training's type."""
+    size, dtype = (8192, jnp.bfloat16) if ON_GPU else (1536, jnp.float32)
+    left = jax.random.normal(jax.random.key(0), (size, size), dtype).block_until_ready()
     begin = time.perf_counter()
     _product(left).block_until_ready()
     return (time.perf_counter() - begin) / (2 * size**3)
