@@ -30,7 +30,7 @@ SETTINGS: dict[str, tuple[int, int, tuple[Form, ...]]] = {
     "binary, pairs": (2, 2, ("softplus", "sigmoid", "logsumexp", "softmax")),
     "four values, pairs": (4, 2, ("logsumexp", "softmax")),
     "binary, arity 3": (2, 3, ("logsumexp", "softmax")),
-    "four values, arity 3": (4, 3, ("logsumexp",)),
+    "four values, arity 3": (4, 3, ("logsumexp", "softmax")),
 }
 """Values, arity and forms."""
 
