@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayescmp.results.claims import Claim, claims_dataset, judge_all
+from bayescmp.results.claims import Claim
 from bayescmp.results.tree import make_dataset, make_tree
+from bayescmp.results.verdict_tables import claims_dataset
+from bayescmp.results.verdicts import judge_all
 
 RUNGS = ("uniform", "best constant", "position only", "window 1", "window 2", "window 3")
 NUM_EXAMPLES = 4

@@ -11,9 +11,11 @@ import pytest
 import xarray as xr
 from synthetic_tree import synthetic_tree
 
-from bayescmp.results.claims import Claim, Verdict, claims_dataset, claims_json, judge, judge_all
+from bayescmp.results.claims import Claim
 from bayescmp.results.schema import SCHEMA
 from bayescmp.results.tree import make_tree
+from bayescmp.results.verdict_tables import claims_dataset, claims_json
+from bayescmp.results.verdicts import Verdict, judge, judge_all
 
 KL = "/divergence/mean_kl"
 

@@ -16,7 +16,7 @@ from synthetic_tree import synthetic_tree
 
 from bayescmp.cli import main
 from bayescmp.models import REGISTRY
-from bayescmp.results.tree import save_tree
+from bayescmp.results.tree_file import save_tree
 from bayescmp.summary import summarise
 
 TESTS = Path(__file__).parent

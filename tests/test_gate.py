@@ -14,8 +14,9 @@ from test_plots import edit
 
 from bayescmp.report.gate import judge_gate, write_junit, write_markdown, write_text
 from bayescmp.report.markdown import escape
-from bayescmp.results.claims import Claim, judge
+from bayescmp.results.claims import Claim
 from bayescmp.results.claims_file import load_claims
+from bayescmp.results.verdicts import judge
 
 KL = "/divergence/mean_kl"
 EVIL = 'a|b <script>alert("x")</script> &amp; `c` *d* [e](f) \N{SNOWMAN} γλ‖ $x$ ]]>'

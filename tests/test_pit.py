@@ -19,7 +19,8 @@ from bayescmp.comparison.evaluation import Evaluation
 from bayescmp.measures.pit import exact_pit_distribution, pit_dependence, randomised_pit
 from bayescmp.measures.ranked_score import ranked_probability_score
 from bayescmp.report.pit import build_pit_section, write_p_value
-from bayescmp.results.tree import load_tree, make_tree, save_tree
+from bayescmp.results.tree import make_tree
+from bayescmp.results.tree_file import load_tree, save_tree
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks" / "diagnostics"))
 

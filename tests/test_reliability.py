@@ -23,7 +23,8 @@ from bayescmp.measures.corp import isotonic_error, pool_forecasts, reliability_c
 from bayescmp.measures.debiased import binned_errors
 from bayescmp.measures.score_decomposition import decompose_scores, score_forecasts
 from bayescmp.report.reliability import build_reliability_section
-from bayescmp.results.tree import load_tree, make_tree, save_tree
+from bayescmp.results.tree import make_tree
+from bayescmp.results.tree_file import load_tree, save_tree
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks" / "diagnostics"))
 

@@ -26,7 +26,7 @@ from bayescmp.report.gaps import describe_gaps
 from bayescmp.report.headline import describe_distance, describe_standing
 from bayescmp.report.provenance import build_unchecked_section, tell_command
 from bayescmp.report.words import write_times
-from bayescmp.results.tree import save_tree
+from bayescmp.results.tree_file import save_tree
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 EVIL = "\"><script>window.hacked=1</script><img src=x onerror=alert(1)>'"

@@ -16,7 +16,7 @@ import bayescmp.plots
 from bayescmp.report import show, write_notebook
 from bayescmp.report.blocks import Page
 from bayescmp.report.page import build_page
-from bayescmp.results.tree import save_tree
+from bayescmp.results.tree_file import save_tree
 
 SMALL = {"num_seeds": 2, "length": 3, "num_outcomes": 4, "num_layers": 1, "num_heads": 1}
 

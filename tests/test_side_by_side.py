@@ -12,7 +12,7 @@ from test_report import EVIL, read
 
 from bayescmp.report.differences import build_differences_section, find_warnings
 from bayescmp.report.side_by_side import name_runs, render_side_by_side, write_side_by_side
-from bayescmp.results.tree import save_tree
+from bayescmp.results.tree_file import save_tree
 
 SMALL = {"length": 4, "num_outcomes": 5, "num_layers": 1, "num_heads": 1}
 

@@ -12,7 +12,8 @@ import xarray as xr
 
 from bayescmp.catalogue import find_study, list_studies, read_question, unknown_name
 from bayescmp.provenance import find_git_revision, package_versions
-from bayescmp.results.tree import load_tree, read_attribute, validate_tree
+from bayescmp.results.tree import read_attribute, validate_tree
+from bayescmp.results.tree_file import load_tree
 from bayescmp.running import make_record, run_study, study_key
 from bayescmp.study import Study, load_study
 from bayescmp.workspace import Workspace

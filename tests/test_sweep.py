@@ -14,7 +14,8 @@ from complaints import raised
 
 import bayescmp.running
 import bayescmp.sweep.sweeping
-from bayescmp.results.tree import load_tree, validate_tree
+from bayescmp.results.tree import validate_tree
+from bayescmp.results.tree_file import load_tree
 from bayescmp.running import run_study
 from bayescmp.study import Study, StudyConfig, load_study
 from bayescmp.sweep.cell import Cell, digest, name_configurations, slug, take_share

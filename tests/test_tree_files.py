@@ -13,7 +13,8 @@ import xarray as xr
 from synthetic_tree import assert_same, split, synthetic_tree
 
 from bayescmp.files import write_atomically
-from bayescmp.results.tree import load_tree, make_tree, read_attribute, save_tree
+from bayescmp.results.tree import make_tree, read_attribute
+from bayescmp.results.tree_file import load_tree, save_tree
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,9 @@ def test_the_same_tree_gives_the_same_bytes(whole: xr.DataTree, tmp_path: Path) 
 def test_the_same_tree_gives_the_same_bytes_in_another_process(tmp_path: Path) -> None:
     save_tree(synthetic_tree(1, 3, 4, 1, 1), tmp_path / "here.nc")
     code = (
-        "import sys; from synthetic_tree import synthetic_tree; from bayescmp.results import tree;"
-        " tree.save_tree(synthetic_tree(1, 3, 4, 1, 1), sys.argv[1])"
+        "import sys; from synthetic_tree import synthetic_tree;"
+        " from bayescmp.results import tree_file;"
+        " tree_file.save_tree(synthetic_tree(1, 3, 4, 1, 1), sys.argv[1])"
     )
     folder = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": folder, "PYTHONHASHSEED": "7"}

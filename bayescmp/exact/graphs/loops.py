@@ -16,7 +16,7 @@ from bayescmp.exact.graphs.elimination import marginals, plan_elimination
 from bayescmp.exact.graphs.factor_graph import FactorGraph
 from bayescmp.exact.graphs.summing import LogPotentials, LogTables
 
-Draws = tuple[Float[Array, "*draw value"], ...]
+Draws = tuple[Float[Array, "*draw _"], ...]
 """Log potentials of many draws, one array for each variable."""
 
 LOOPS: Mapping[str, FactorGraph] = {
