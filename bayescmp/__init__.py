@@ -65,13 +65,13 @@ if TYPE_CHECKING:
     from bayescmp.report.side_by_side import write_side_by_side as write_side_by_side
     from bayescmp.report.write import write_report as write_report
     from bayescmp.results.claims import Claim as Claim
-    from bayescmp.results.claims import Verdict as Verdict
-    from bayescmp.results.claims import judge as judge
     from bayescmp.results.claims_file import load_claims as load_claims
     from bayescmp.results.merging import merge_trees as merge_trees
-    from bayescmp.results.tree import load_tree as load_tree
-    from bayescmp.results.tree import save_tree as save_tree
     from bayescmp.results.tree import validate_tree as validate_tree
+    from bayescmp.results.tree_file import load_tree as load_tree
+    from bayescmp.results.tree_file import save_tree as save_tree
+    from bayescmp.results.verdicts import Verdict as Verdict
+    from bayescmp.results.verdicts import judge as judge
     from bayescmp.running import run_study as run_study
     from bayescmp.sweep.resources import SlurmResources as SlurmResources
     from bayescmp.sweep.sweeping import SweepResult as SweepResult
@@ -228,7 +228,7 @@ _HOMES = {
     "Training": "bayescmp.training.settings",
     "Transformer": "bayescmp.networks.transformer",
     "TransformerConfig": "bayescmp.networks.transformer",
-    "Verdict": "bayescmp.results.claims",
+    "Verdict": "bayescmp.results.verdicts",
     "WhichBayes": "bayescmp.comparison.explaining",
     "Workspace": "bayescmp.workspace",
     "account": "bayescmp.training.costs.accounting",
@@ -245,20 +245,20 @@ _HOMES = {
     "fit_seeds": "bayescmp.training.loop",
     "import_transformer": "bayescmp.networks.importing",
     "join_hosts": "bayescmp.training.devices.hosts",
-    "judge": "bayescmp.results.claims",
+    "judge": "bayescmp.results.verdicts",
     "judge_gate": "bayescmp.report.gate",
     "learning_curve": "bayescmp.training.costs.accounting",
     "load_claims": "bayescmp.results.claims_file",
     "load_network": "bayescmp.training.checkpoints.stored_network",
     "load_snapshots": "bayescmp.training.checkpoints.snapshots",
-    "load_tree": "bayescmp.results.tree",
+    "load_tree": "bayescmp.results.tree_file",
     "match_parameters": "bayescmp.networks.matching",
     "memory_length": "bayescmp.comparison.memory",
     "merge_trees": "bayescmp.results.merging",
     "read_graph": "bayescmp.exact.graphs.read_graph",
     "run_study": "bayescmp.running",
     "run_sweep": "bayescmp.sweep.sweeping",
-    "save_tree": "bayescmp.results.tree",
+    "save_tree": "bayescmp.results.tree_file",
     "show": "bayescmp.report.glance",
     "standard_ladder": "bayescmp.predictors.ladder",
     "study_main": "bayescmp.cli",

@@ -23,7 +23,6 @@ from bayescmp.workspace import Workspace
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _EXPLAINED = (ValueError, OSError, FloatingPointError)  # their messages say what to do
-_UNEXPLAINED = (TypeError, RuntimeError, ImportError)
 _Developers = tyro.conf.arg(help="Show the full traceback of an error.")
 
 
@@ -102,7 +101,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has gone; nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (*_EXPLAINED, *_UNEXPLAINED, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:
         if command.traceback:
             traceback.print_exc()
         _complain(_explain(error, command))

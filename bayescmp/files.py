@@ -13,12 +13,14 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         data: Its content.
 
     Raises:
-        ValueError: If the folder does not exist.
+        ValueError: If the folder does not exist, or the path is one.
         OSError: If writing fails; the temporary file is gone then.
     """
     target = Path(path)
     if not target.parent.is_dir():
         raise ValueError(f"path: expected a file in an existing folder, got {target}")
+    if target.is_dir():
+        raise ValueError(f"path: expected a file, got the folder {target}")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:

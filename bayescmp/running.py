@@ -19,8 +19,10 @@ from bayescmp.provenance import (
     package_versions,
 )
 from bayescmp.report.write import write_report
-from bayescmp.results.claims import claims_dataset, claims_json, judge_all
-from bayescmp.results.tree import load_tree, save_tree, validate_tree
+from bayescmp.results.tree import validate_tree
+from bayescmp.results.tree_file import load_tree, save_tree
+from bayescmp.results.verdict_tables import claims_dataset, claims_json
+from bayescmp.results.verdicts import judge_all
 from bayescmp.run_record import RunRecord
 from bayescmp.study import Study, StudyConfig, study_from_module
 from bayescmp.workspace import Workspace

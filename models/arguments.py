@@ -1,10 +1,11 @@
 """Checks of numbers that describe a model; each message is one line."""
 
 import math
+from numbers import Integral
 
 
 def require_at_least(name: str, value: int, least: int) -> None:
-    """Raise unless a number is large enough.
+    """Raise unless a whole number is large enough.
 
     Args:
         name: Argument, for the message.
@@ -12,8 +13,11 @@ def require_at_least(name: str, value: int, least: int) -> None:
         least: Smallest number that will do.
 
     Raises:
+        TypeError: If it is no whole number.
         ValueError: If it is smaller.
     """
+    if not isinstance(value, Integral):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
     if value < least:
         raise ValueError(f"{name}: expected at least {least}, got {value}")
 

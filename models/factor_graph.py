@@ -19,7 +19,7 @@ from bayescmp.exact.graphs.factor_graph import FactorGraph
 from bayescmp.exact.graphs.graph_engine import GraphEngine
 from bayescmp.exact.graphs.graph_rows import GraphRows, check_room
 from bayescmp.exact.graphs.graph_shape import GraphShape
-from bayescmp.exact.graphs.named_graph import find_name
+from bayescmp.exact.graphs.named_graph import find_name, find_number
 from bayescmp.exact.graphs.summing import LogTables
 from bayescmp.exact.settings import constant
 from bayescmp.graph_model import AbstractGraphModel
@@ -27,11 +27,12 @@ from bayescmp.layout import Questions
 from bayescmp.models.graph_arguments import (
     name_variables,
     observable_variables,
+    require_kind,
     require_probability,
     smallest_shape,
 )
 from bayescmp.models.graph_sites import EVIDENCE, VALUE, GraphSites, Shows
-from bayescmp.models.table_laws import Sites, TableLaw
+from bayescmp.models.table_laws import FixedTables, Sites, TableLaw
 from bayescmp.records import Batch
 
 
@@ -86,15 +87,20 @@ class FactorGraphModel(AbstractGraphModel):
             shape: Bounds to which rows are filled up; those of the graph by default.
 
         Raises:
+            TypeError: If graph, law or shape are something else.
             ValueError: If names clash, tables or shape do not fit the graph, a probability is out
-                of range, every variable is always seen, or the graph is too wide to sum over.
+                of range, every variable is always seen, the graph is too wide to sum over, or
+                fixed tables allow nothing.
         """
+        require_kind("graph", graph, FactorGraph)
+        require_kind("law", law, TableLaw)
         self.graph, self.law = graph, law
         self.names = name_variables(graph, names, (*law.site_names, EVIDENCE, VALUE))
         self.evidence_prob = require_probability("evidence_prob", evidence_prob)
         self.observable = observable_variables(self.names, observable)
         self.shows = shows
         self.shape = smallest_shape(graph) if shape is None else shape
+        require_kind("shape", self.shape, GraphShape)
         if shows not in get_args(Shows):
             raise ValueError(f"shows: expected one of {get_args(Shows)}, got {shows!r}")
         if shows == "evidence" and law.site_names:
@@ -107,6 +113,8 @@ class FactorGraphModel(AbstractGraphModel):
         law.check(graph, self._sites.factors)
         check_room(graph, self.shape)
         reject_wide(_plan(graph))
+        if isinstance(law, FixedTables):
+            law.require_possible(graph)
 
     def program(self) -> None:
         """Draw tables, then variables from their exact conditionals, and show some of them."""
@@ -175,6 +183,7 @@ class FactorGraphModel(AbstractGraphModel):
             One example; its outcomes are placeholders.
 
         Raises:
+            TypeError: If the evidence is not by name.
             ValueError: If a name is unknown, a variable cannot take its value, or the law's
                 sites are not those that are given.
 
@@ -186,13 +195,11 @@ class FactorGraphModel(AbstractGraphModel):
             >>> np.exp(bc.derive_oracle(model)(batch).log_predictive[0]).round(3)
             array([0.111, 0.889], dtype=float32)
         """
+        require_kind("evidence", evidence, Mapping)
         codes = np.zeros(self.shape.num_variables, int)
         for name, value in evidence.items():
             variable = find_name("evidence", name, self.names)
-            size = self.graph.sizes[variable]
-            if value not in range(size):
-                raise ValueError(f"evidence: expected {name} in 0 .. {size - 1}, got {value}")
-            codes[variable] = value + 1
+            codes[variable] = find_number(name, value, self.graph.sizes[variable]) + 1
         outcomes = jnp.maximum(jnp.asarray(codes) - 1, 0)
         sites = {name: jnp.asarray(x) for name, x in tables.items()}
         return self.batch_from_sites({**sites, EVIDENCE: jnp.asarray(codes), VALUE: outcomes})

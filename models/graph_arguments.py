@@ -1,6 +1,7 @@
 """Checks of what describes a graph model: names, probabilities and what can be seen."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 
 from bayescmp.exact.graphs.factor_graph import FactorGraph
 from bayescmp.exact.graphs.graph_shape import GraphShape
@@ -22,11 +23,11 @@ def name_variables(
         The names.
 
     Raises:
-        TypeError: If they come as one string.
+        TypeError: If they come as one string, or are none.
         ValueError: If there is not one for each variable, or two clash.
     """
-    if isinstance(names, str):
-        raise TypeError(f"names: expected one for each variable, got {names!r}")
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names or ()):
+        raise TypeError(f"names: expected text for each variable, got {names!r}")
     found = tuple(f"x{v}" for v in range(len(graph.sizes))) if names is None else tuple(names)
     if len(found) != len(graph.sizes):
         raise ValueError(
@@ -41,6 +42,21 @@ def name_variables(
     return found
 
 
+def require_kind(name: str, value: object, kind: type) -> None:
+    """Raise unless an argument is of a kind.
+
+    Args:
+        name: Argument, for the message.
+        value: What came.
+        kind: Class that it has to be of.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+
+
 def require_probability(name: str, value: float) -> float:
     """Return a probability, or raise.
 
@@ -52,8 +68,11 @@ def require_probability(name: str, value: float) -> float:
         The number.
 
     Raises:
+        TypeError: If it is no number.
         ValueError: If it is not between 0 and 1.
     """
+    if not isinstance(value, Real):
+        raise TypeError(f"{name}: expected a probability, got {value!r}")
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"{name}: expected a probability, got {value}")
     return float(value)

@@ -1,6 +1,7 @@
 """Trees whose structure is drawn for each sequence, and shown in the prompt."""
 
 from functools import partial
+from numbers import Integral
 
 import equinox as eqx
 import jax
@@ -19,7 +20,7 @@ from bayescmp.exact.graphs.tree_engine import TreeEngine
 from bayescmp.graph_model import AbstractGraphModel
 from bayescmp.layout import Questions
 from bayescmp.models.arguments import require_at_least
-from bayescmp.models.graph_arguments import require_probability
+from bayescmp.models.graph_arguments import require_kind, require_probability
 from bayescmp.models.graph_sites import EVIDENCE, VALUE
 from bayescmp.models.table_laws import Sites, TableLaw, UniformTables
 from bayescmp.models.tree_sites import LABELS, PARENTS, TreeSites
@@ -79,6 +80,7 @@ class RandomTrees(AbstractGraphModel):
             sizes: Fewest and most variables of a tree; 2 and ``num_variables`` by default.
 
         Raises:
+            TypeError: If a number is not whole, or the law is something else.
             ValueError: If a number is out of range, or trees of this depth have no room for all
                 variables.
         """
@@ -92,13 +94,11 @@ class RandomTrees(AbstractGraphModel):
         self.num_variables, self.num_values = num_variables, num_values
         self.num_children, self.depth = num_children, depth
         self.law = UniformTables() if law is None else law
+        require_kind("law", self.law, TableLaw)
         self.evidence_prob = require_probability("evidence_prob", evidence_prob)
         self.is_relabelled = is_relabelled
         self.sizes = (2, num_variables) if sizes is None else sizes
-        if not 2 <= self.sizes[0] <= self.sizes[1] <= num_variables:
-            raise ValueError(
-                f"sizes: expected two rising numbers from 2 to {num_variables}, got {sizes}"
-            )
+        _check_sizes(self.sizes, num_variables)
         room = num_variables if depth is None else sum(num_children**i for i in range(depth + 1))
         if room < self.sizes[1]:
             raise ValueError(
@@ -201,6 +201,16 @@ class RandomTrees(AbstractGraphModel):
 
         start = jnp.zeros(num, jax.eval_shape(lambda: jnp.arange(num)).dtype)
         return scan(step, start, jnp.arange(num), length=num)[1]
+
+
+def _check_sizes(sizes: tuple[int, int], num_variables: int) -> None:
+    is_pair = isinstance(sizes, tuple) and len(sizes) == 2
+    if not is_pair or not all(isinstance(size, Integral) for size in sizes):
+        raise TypeError(f"sizes: expected a tuple of two whole numbers, got {sizes!r}")
+    if not 2 <= sizes[0] <= sizes[1] <= num_variables:
+        raise ValueError(
+            f"sizes: expected two rising numbers from 2 to {num_variables}, got {sizes}"
+        )
 
 
 @partial(jax.jit, static_argnums=0)  # one compilation in place of one for each operation

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import opt_einsum
 from jaxtyping import Array, ArrayLike
 
 from bayescmp.exact.graphs.factor_graph import FactorGraph
@@ -164,8 +165,14 @@ class FixedTables(TableLaw):
 
         Args:
             tables: One array, or nested list, of weights for each factor.
+
+        Raises:
+            ValueError: If one is no table of numbers.
         """
-        arrays = [np.asarray(table, float) for table in tables]
+        try:
+            arrays = [np.asarray(table, float) for table in tables]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"tables: expected numbers for each factor, got {tables}") from error
         object.__setattr__(self, "entries", tuple(tuple(a.ravel().tolist()) for a in arrays))
         object.__setattr__(self, "shapes", tuple(a.shape for a in arrays))
 
@@ -211,6 +218,26 @@ class FixedTables(TableLaw):
                     f"tables: expected shape {expected} for factor {factor}, got {shape}"
                 )
             _reject_weights(factor, np.array(entries))
+
+    def require_possible(self, graph: FactorGraph) -> None:
+        """Raise where no setting of the variables has a positive weight in every table.
+
+        Args:
+            graph: Scopes and sizes, which the tables fit, and narrow enough to be summed over.
+
+        Raises:
+            ValueError: If the tables contradict each other.
+        """
+        if all(weight > 0.0 for table in self.entries for weight in table):
+            return
+        tables = zip(self.entries, self.shapes, graph.scopes, strict=True)
+        parts = [
+            part
+            for entries, shape, scope in tables
+            for part in ((np.array(entries) > 0.0).astype(float).reshape(shape), scope)
+        ]
+        if float(opt_einsum.contract(*parts, ())) == 0.0:  # the number of settings that are left
+            raise ValueError("tables: expected a setting that all of them allow, got none")
 
 
 def _reject_weights(factor: str, table: np.ndarray) -> None:

@@ -26,7 +26,7 @@ by about 0.01 nats. Distances to the construction are what is left after scales,
 and units, and turns of the stream are removed (``bc.layers.weight_distance``); the practical
 transformer, of another shape, has none.
 
-The group ``/arms`` of the results holds every start's figures for each seed. The network that the
+The group ``/starts`` of the results holds every start's figures for each seed. The network that the
 other groups describe is the practical one.
 
 Source: Coppola, "Transformers are Bayesian Networks", arXiv 2603.17063, section on learning.
@@ -119,31 +119,31 @@ PRESETS = {
 CLAIMS = (
     bc.Claim(
         "A constructed start stays: after training, KL on seen sizes is below 0.001 bits",
-        "/arms/constructed_kl",
+        "/starts/constructed_kl",
         0.001,
         "below",
     ),
     bc.Claim(
         "A perturbed start learns the answers again: KL on seen sizes is below 0.01 bits",
-        "/arms/perturbed_kl",
+        "/starts/perturbed_kl",
         0.01,
         "below",
     ),
     bc.Claim(
         "It does not come back: the distance to the construction is larger than at its start",
-        "/arms/perturbed_return",
+        "/starts/perturbed_return",
         1.0,
         "above",
     ),
     bc.Claim(
         "A random start learns the answers, too: KL on seen sizes is below 0.01 bits",
-        "/arms/random_kl",
+        "/starts/random_kl",
         0.01,
         "below",
     ),
     bc.Claim(
         "It does not come near the construction: nine tenths of the distance at its start are left",
-        "/arms/random_return",
+        "/starts/random_return",
         0.9,
         "above",
     ),
@@ -155,7 +155,7 @@ CLAIMS = (
     ),
     bc.Claim(
         "A practical transformer's KL on larger trees is more than twice that on seen sizes",
-        "/arms/practical_growth",
+        "/starts/practical_growth",
         2.0,
         "above",
     ),
@@ -379,7 +379,7 @@ def run(config: Config, *, key: bc.Key, workspace: bc.Workspace) -> xr.DataTree:
         "distance": nothing,
         "start_distance": nothing,
     }
-    tree["/arms"] = xr.DataTree(tabulate(arms))
+    tree["/starts"] = xr.DataTree(tabulate(arms))
     return tree
 
 

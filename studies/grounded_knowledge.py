@@ -22,8 +22,8 @@ or that refuse the contradictions they did not see.
 Every figure is one of held-out questions that each seed draws anew. Two pairs of a told finding
 and an asked disease never occur in training (``held-out combination``), and two contradictions
 do not, one of a finding told yes and no and one of the rules. "Confidence" is the larger of the
-probabilities of no and yes. The group ``/grounding`` of the results has every figure by predictor
-and kind of question; the report shows it under "Further groups". The constructed network and
+probabilities of no and yes. The group ``/grounding`` of the results has every figure by predictor,
+exact inference among them, and kind of question. The constructed network and
 belief propagation run in double precision; weights of zero are ``exp(-80)`` in the network, whose
 inputs are finite, and stay zero in belief propagation, which then finds that no value is left.
 A word without grounding is looked up for both, and answered "ungrounded".
@@ -51,6 +51,7 @@ ARMS: tuple[Objective, ...] = ("rao_blackwell", "sampled")
 """What networks are trained on: exact laws, or drawn answers."""
 
 CONSTRUCTED, PROPAGATION, PRIORS = "constructed", "belief propagation", "priors"
+EXACT = "exact"
 
 WORDS = ("horoscope", "sore knee")
 """Known words that no rule mentions."""
@@ -246,6 +247,7 @@ def examine(
         exact = np.exp(np.asarray(bc.derive_oracle(model)(batch).log_predictive))
         for name, predictor in predictors.items():
             laws[name] = np.exp(np.asarray(ask(predictor, batch)))
+    laws[EXACT] = exact
     return Answers(models.question_kinds(seen, batch), exact, laws)
 
 

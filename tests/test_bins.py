@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import pytest
 from complaints import raised
 from scipy import integrate, stats
 
@@ -48,6 +49,31 @@ def test_bins_of_another_law():
         expected = [integrate.quad(density, a, b)[0] for a, b in ((0, 0.5), (0.5, 2.0))]
         # float32 parameters of the law: 1e-7 of each probability.
         np.testing.assert_allclose(found[row, :2], expected, rtol=1e-6)
+
+
+OTHERS = {
+    "Poisson": (dist.Poisson(1.7), stats.poisson(1.7)),
+    "negative binomial": (dist.NegativeBinomial2(1.7, 2.0), stats.nbinom(2.0, 2.0 / 3.7)),
+    "Gamma": (dist.Gamma(2.0, 0.7), stats.gamma(2.0, scale=1.0 / 0.7)),
+    "exponential": (dist.Exponential(0.7), stats.expon(scale=1.0 / 0.7)),
+    "Beta": (dist.Beta(0.7, 2.0), stats.beta(0.7, 2.0)),
+    "Student": (dist.StudentT(4.0, 0.3, 0.5), stats.t(4.0, 0.3, 0.5)),
+    "lognormal": (dist.LogNormal(0.3, 0.5), stats.lognorm(0.5, scale=np.exp(0.3))),
+    "uniform": (dist.Uniform(-0.5, 0.7), stats.uniform(-0.5, 1.2)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_edges_may_lie_between_values_and_outside_of_all(name: str):
+    """A count can be asked about at 0.5, a share at 2: what is impossible has probability zero."""
+    edges = np.array([-1.5, -0.3, 0.0, 0.2, 0.5, 1.0, 1.9, 2.0, 3.5])
+    law, scipys = OTHERS[name]
+    with jax.enable_x64(True):
+        found = np.exp(np.asarray(log_bin_probs(law, jnp.asarray(edges), 2)))
+    expected = np.diff([0.0, *scipys.cdf(edges), 1.0])
+    # Parameters are float32: 1e-7 of the distribution function, which is at most one.
+    np.testing.assert_allclose(found, np.tile(expected, (2, 1)), rtol=0.0, atol=1e-6)
+    np.testing.assert_array_equal(found[0] > 0.0, expected > 0.0)
 
 
 def test_a_law_without_a_distribution_function():

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 import xarray as xr
+from report_pages import inexact, read
 from synthetic_tree import synthetic_tree
 from test_plots import edit
-from test_report import inexact, read
 
 from bayescmp.plots import plot_calibration
 from bayescmp.report import render_report

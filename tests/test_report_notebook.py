@@ -9,8 +9,8 @@ import matplotlib.figure
 import nbformat
 import pytest
 import xarray as xr
+from report_pages import EVIL
 from synthetic_tree import synthetic_tree
-from test_report import EVIL
 
 import bayescmp.plots
 from bayescmp.report import show, write_notebook

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from report_pages import EVIL, read
 from synthetic_tree import synthetic_tree
 from test_plots import HOSTILE, edit
-from test_report import EVIL, read
 
 from bayescmp.report.differences import build_differences_section, find_warnings
 from bayescmp.report.side_by_side import name_runs, render_side_by_side, write_side_by_side

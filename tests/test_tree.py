@@ -12,13 +12,8 @@ import xarray as xr
 from synthetic_tree import assert_same, split, synthetic_tree
 
 from bayescmp.results.schema import DIMENSIONS, SCHEMA, SCHEMA_VERSION
-from bayescmp.results.tree import (
-    load_tree,
-    make_dataset,
-    make_tree,
-    read_attribute,
-    save_tree,
-)
+from bayescmp.results.tree import make_dataset, make_tree, read_attribute
+from bayescmp.results.tree_file import load_tree, save_tree
 
 LATTER = ("/training", "/claims", "/layers")
 

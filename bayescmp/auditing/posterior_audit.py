@@ -137,6 +137,7 @@ def audit_posterior(
         What was found, with simulations as the units.
 
     Raises:
+        TypeError: If names come as one string.
         ValueError: If shapes do not fit each other, a number is not finite, there are fewer than 40
             simulations, or more than 40 parameters and features for the local test.
 
@@ -210,6 +211,7 @@ def _require(
     num_places: int,
 ) -> tuple[str, ...]:
     """Raise a ValueError for arrays that do not fit each other; return the names."""
+    _require_axes(draws, truths, features, log_densities)
     num, num_parameters = truths.shape
     if draws.shape[::2] != truths.shape or not draws.shape[1]:
         raise ValueError(
@@ -223,16 +225,42 @@ def _require(
         if array is not None and not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, got others")
     if log_densities is not None:
+        if any(np.isnan(one).any() for one in log_densities):
+            raise ValueError("log_densities: expected numbers, got NaN")
         shapes = tuple(one.shape for one in log_densities)
         if shapes != (draws.shape[:2], (num,)):
             expected = (draws.shape[:2], (num,))
             raise ValueError(f"log_densities: expected shapes {expected}, got {shapes}")
     if features is not None:
         _require_features(features, num, num_parameters, num_places)
+    if isinstance(names, str):
+        raise TypeError(f"names: expected one for each parameter, got {names!r}")
     own = tuple(names or (f"parameter {k}" for k in range(num_parameters)))
     if len(own) != num_parameters:
         raise ValueError(f"names: expected {num_parameters}, got {len(own)}")
     return own
+
+
+def _require_axes(
+    draws: Draws, truths: Truths, features: Features | None, log_densities: LogDensities | None
+) -> None:
+    """Raise a ValueError for what is no array, or one with other axes."""
+    axes = {
+        "draws": (draws, ("simulation", "draw", "parameter")),
+        "truths": (truths, ("simulation", "parameter")),
+        "features": (features, ("simulation", "feature")),
+    }
+    for name, (array, words) in axes.items():
+        if array is not None and getattr(array, "ndim", None) != len(words):
+            got = getattr(array, "shape", type(array).__name__)
+            raise ValueError(f"{name}: expected an array ({', '.join(words)}), got {got}")
+    if log_densities is not None and not (
+        isinstance(log_densities, tuple) and len(log_densities) == 2
+    ):
+        raise ValueError(
+            "log_densities: expected a tuple of two arrays, for draws and truths, got "
+            f"{type(log_densities).__name__}"
+        )
 
 
 def _require_features(features: Features, num: int, num_parameters: int, num_places: int) -> None:

@@ -30,7 +30,11 @@ from bayescmp.auditing.sbc_asking import Subject, ask_subject
 from bayescmp.auditing.sbc_continued import draw_from_posterior
 from bayescmp.auditing.sbc_density import Density
 from bayescmp.auditing.sbc_exact import closed_draws, exact_beliefs
-from bayescmp.auditing.sbc_observed import draw_beginning_with, observed_steps
+from bayescmp.auditing.sbc_observed import (
+    draw_beginning_with,
+    observed_steps,
+    require_beginning,
+)
 from bayescmp.auditing.sbc_places import (
     Places,
     place_by_exact,
@@ -166,7 +170,7 @@ def simulate_calibration(
         ('log likelihood', True, True)
     """
     oracle = _oracle_of(subject, oracle)
-    first = _first_position(observed, replicates)
+    first = _first_position(oracle.model, observed, replicates)
     position = _check(oracle.model, num_replicates, position, first, quantities)
     draw_key, ask_key, lot_key = jax.random.split(key, 3)
     model, num = oracle.model, num_replicates
@@ -242,7 +246,7 @@ def _oracle_of(subject: Subject, oracle: AbstractOracle | None) -> AbstractOracl
     raise ValueError("oracle: expected one of the model beside such a subject, got none")
 
 
-def _first_position(observed: Batch | None, replicates: str) -> int:
+def _first_position(model: AbstractGenerativeModel, observed: Batch | None, replicates: str) -> int:
     """Return the first question that can be asked, which lies past what was observed."""
     if replicates not in (MODEL, POSTERIOR):
         raise ValueError(f"replicates: expected {MODEL!r} or {POSTERIOR!r}, got {replicates!r}")
@@ -251,7 +255,13 @@ def _first_position(observed: Batch | None, replicates: str) -> int:
             raise ValueError("replicates: expected 'model' without an observation, got 'posterior'")
         return 0
     # The latents of a posterior's own replicates were drawn at the first of these questions.
-    return observed_steps(observed) + (replicates == POSTERIOR)
+    first = require_beginning(model, observed) + (replicates == POSTERIOR)
+    if first == model.length:
+        raise ValueError(
+            f"observed: expected at most {first - 2} questions that count with "
+            f"replicates='posterior', got {first - 1}"
+        )
+    return first
 
 
 def _check(

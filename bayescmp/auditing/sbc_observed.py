@@ -80,8 +80,13 @@ def require_beginning(model: AbstractGenerativeModel, observed: Batch) -> int:
         How many of its questions count.
 
     Raises:
+        TypeError: If it is no batch.
         ValueError: If it is not.
     """
+    if not isinstance(observed, Batch):
+        raise TypeError(
+            f"observed: expected what batch_from_sites returns, got {type(observed).__name__}"
+        )
     layout, count = model.layout, observed_steps(observed)
     if observed.outcomes.shape != (layout.length,):
         raise ValueError(

@@ -112,9 +112,18 @@ def ask_posterior(
         What it said, beside what is true.
 
     Raises:
+        TypeError: If it answers something else than laws by name.
         ValueError: If it answers about something that is no latent, or in the wrong shape.
     """
-    laws = dict(posterior(batch, key))
+    laws = posterior(batch, key)
+    if not isinstance(laws, Mapping):
+        raise TypeError(f"subject: expected laws by name, got {type(laws).__name__}")
+    for name, law in laws.items():
+        if not isinstance(law, LatentDraws | LatentTable):
+            raise TypeError(
+                f"subject: expected LatentDraws or a LatentTable of {name!r}, got "
+                f"{type(law).__name__}"
+            )
     unknown = sorted(set(laws) - set(batch.latents))
     if unknown or not laws:
         raise ValueError(f"subject: expected laws of {sorted(batch.latents)}, got {unknown or {}}")

@@ -62,7 +62,9 @@ def weight_distance(network: Transformer, reference: Transformer) -> WeightDista
         The distance.
 
     Raises:
-        ValueError: If the two differ in shape, or are of a kind with other symmetries.
+        TypeError: If one is no transformer.
+        ValueError: If the two differ in shape, activation, norm or kernel of attention, or are of
+            a kind with other symmetries.
 
     Example:
         >>> from bayescmp.layers import weight_distance
@@ -70,6 +72,7 @@ def weight_distance(network: Transformer, reference: Transformer) -> WeightDista
         >>> weight_distance(network, network).total < 1e-9  # rounding
         True
     """
+    _check_kinds(network, reference)
     moved, fixed = balance_weights(network), balance_weights(reference)
     _check_alike(moved, fixed)
     weights = _weigh(fixed.parts)
@@ -216,6 +219,17 @@ def _match_units(units: Part, fixed: Part, flipped: tuple[int, ...]) -> Part:
     signs = np.where(turned[rows, order] < 0.0, -1.0, 1.0)
     matched[:, list(flipped)] *= signs[:, None, None]
     return matched
+
+
+def _check_kinds(network: Transformer, reference: Transformer) -> None:
+    """Check that equal weights would mean equal networks."""
+    for name, one in (("network", network), ("reference", reference)):
+        if not isinstance(one, Transformer):
+            raise TypeError(f"{name}: expected a Transformer, got {type(one).__name__}")
+    for name in ("activation", "norm", "kernel"):
+        own, other = (getattr(one.config, name, None) for one in (network, reference))
+        if own != other:
+            raise ValueError(f"network: expected the reference's {name} {other!r}, got {own!r}")
 
 
 def _check_alike(moved: BalancedWeights, fixed: BalancedWeights) -> None:

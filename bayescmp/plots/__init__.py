@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayescmp.plots.exchangeability import plot_drift, plot_order_gaps
     from bayescmp.plots.geometry import plot_heads, plot_manifolds, plot_similarity
     from bayescmp.plots.gradients import plot_alignment
+    from bayescmp.plots.grounding import plot_grounding
     from bayescmp.plots.interventions import plot_ablations, plot_steering, plot_swaps
     from bayescmp.plots.ladder import plot_ladder
     from bayescmp.plots.layers import plot_layer_rungs, plot_layers
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from bayescmp.plots.selective import plot_selective
     from bayescmp.plots.shift import plot_pools, plot_shift
     from bayescmp.plots.simplex import plot_simplex
+    from bayescmp.plots.starts import plot_starts
     from bayescmp.plots.training import plot_training
     from bayescmp.plots.uncertainty import plot_prediction_sets, plot_uncertainty
     from bayescmp.plots.walkthrough import plot_walkthrough, plot_walkthrough_attention
@@ -77,6 +79,7 @@ __all__ = [
     "plot_drift",
     "plot_edits",
     "plot_following",
+    "plot_grounding",
     "plot_heads",
     "plot_ladder",
     "plot_layer_rungs",
@@ -115,6 +118,7 @@ __all__ = [
     "plot_shift",
     "plot_similarity",
     "plot_simplex",
+    "plot_starts",
     "plot_steering",
     "plot_swaps",
     "plot_training",
@@ -140,6 +144,7 @@ _MODULES = {
     "plot_drift": "exchangeability",
     "plot_edits": "edits",
     "plot_following": "belief_propagation",
+    "plot_grounding": "grounding",
     "plot_heads": "geometry",
     "plot_ladder": "ladder",
     "plot_layer_rungs": "layers",
@@ -178,6 +183,7 @@ _MODULES = {
     "plot_shift": "shift",
     "plot_similarity": "geometry",
     "plot_simplex": "simplex",
+    "plot_starts": "starts",
     "plot_steering": "interventions",
     "plot_swaps": "interventions",
     "plot_training": "training",

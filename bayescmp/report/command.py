@@ -108,7 +108,7 @@ def gate(command: Gate) -> int:
     from bayescmp.files import write_atomically
     from bayescmp.report.gate import judge_gate, write_junit, write_markdown, write_text
     from bayescmp.results.claims_file import load_claims
-    from bayescmp.results.tree import load_tree
+    from bayescmp.results.tree_file import load_tree
 
     claims, results = load_claims(command.claims), _find_results(command.results)
     pages = {"junit": command.junit, "markdown": command.markdown}

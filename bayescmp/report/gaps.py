@@ -8,9 +8,9 @@ import xarray as xr
 from bayescmp.plots.series import has_variable, read_array, supervised_positions
 from bayescmp.report.words import join_words, plural
 
-NAMED_TARGETS = ("probe_target", "forecast")
-"""Axes of which some entries have no such number at all: a target that is not a law has no KL, and
-a forecast that was never made came true neither often nor seldom."""
+NAMED_TARGETS = ("probe_target", "forecast", "arm")
+"""Axes of which some entries have no such number at all: a target that is not a law has no KL, a
+forecast that was never made came true neither often nor seldom, and an arm may have no start."""
 
 
 def describe_gaps(tree: xr.DataTree, paths: Sequence[str]) -> str:

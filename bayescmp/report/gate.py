@@ -10,7 +10,9 @@ from bayescmp.report.blocks import ClaimRow
 from bayescmp.report.markdown import escape, write_rows
 from bayescmp.report.verdicts import build_claims
 from bayescmp.report.words import plural, read_text
-from bayescmp.results.claims import Claim, claims_dataset, judge
+from bayescmp.results.claims import Claim
+from bayescmp.results.verdict_tables import claims_dataset
+from bayescmp.results.verdicts import judge
 
 PASSED, REFUTED, OPEN = 0, 3, 4
 """Exit status: every claim passes, some claim is refuted, none is but some is inconclusive."""

@@ -135,7 +135,7 @@ def _read_names(axis: Axis) -> Names:
     On a logarithmic axis that is the floor that small values are drawn on, marked ≤.
     """
     places = (float(place) for place in axis.get_majorticklocs())
-    texts = (label.get_text() for label in axis.get_majorticklabels())
+    texts = (tick.label1.get_text() for tick in axis.get_major_ticks())  # hidden ones, too
     names = {place: text for place, text in zip(places, texts, strict=False) if text}
     if axis.get_scale() == "log":
         return {place: name for place, name in names.items() if name.startswith("≤")}

@@ -12,7 +12,7 @@ from bayescmp.files import write_atomically
 from bayescmp.report.blocks import FigureBlock, Headline, Page
 from bayescmp.report.markdown import escape, write_section
 from bayescmp.report.page import build_page
-from bayescmp.results.tree import load_tree
+from bayescmp.results.tree_file import load_tree
 
 CLAIMS = '["statement", "verdict", "mean", "low", "high", "direction", "threshold", "metric"]'
 
@@ -36,7 +36,7 @@ def write_notebook(results: str | os.PathLike[str], path: str | os.PathLike[str]
         OSError: If the file cannot be written.
 
     Example:
-        >>> from bayescmp.results.tree import save_tree
+        >>> from bayescmp.results.tree_file import save_tree
         >>> save_tree(tree, "results.nc")
         >>> write_notebook("results.nc", "report.ipynb").name
         'report.ipynb'

@@ -20,6 +20,7 @@ from bayescmp.report.extra import build_further_sections
 from bayescmp.report.gaps import describe_gaps
 from bayescmp.report.geometry import build_geometry_section
 from bayescmp.report.gradients import build_gradients_section
+from bayescmp.report.grounding import build_grounding_section
 from bayescmp.report.headline import build_headline
 from bayescmp.report.inside import build_attention_section, build_layers_section
 from bayescmp.report.interventions import build_interventions_section
@@ -40,6 +41,7 @@ from bayescmp.report.rounds import build_rounds_section
 from bayescmp.report.sbc import build_sbc_section
 from bayescmp.report.selective import build_selective_section
 from bayescmp.report.shift import build_shift_section
+from bayescmp.report.starts import build_starts_section
 from bayescmp.report.training import build_training_section
 from bayescmp.report.uncertainty import build_uncertainty_section
 from bayescmp.report.verdicts import build_claims, count_verdicts, explain_missing
@@ -90,6 +92,8 @@ GRAPHS: Mapping[str, Callable[[xr.DataTree], Section]] = {
     "construction": build_construction_section,
     "loops": build_loops_section,
     "following": build_following_section,
+    "starts": build_starts_section,
+    "grounding": build_grounding_section,
 }
 """What makes the sections that only comparisons on factor graphs have."""
 

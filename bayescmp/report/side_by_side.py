@@ -16,7 +16,8 @@ from bayescmp.report.run_figures import draw_runs
 from bayescmp.report.verdicts import build_claims
 from bayescmp.report.words import number_cell, plural, read_text, seed_cell, seeds_words
 from bayescmp.report.write import render_page
-from bayescmp.results.tree import load_tree, validate_tree
+from bayescmp.results.tree import validate_tree
+from bayescmp.results.tree_file import load_tree
 
 Runs = Mapping[str, xr.DataTree]
 MARKS = {"supported": "✓", "refuted": "✕", "inconclusive": "?"}
@@ -70,7 +71,7 @@ def write_side_by_side(
         OSError: If the file cannot be written.
 
     Example:
-        >>> from bayescmp.results.tree import save_tree
+        >>> from bayescmp.results.tree_file import save_tree
         >>> save_tree(tree, "a.nc")
         >>> save_tree(tree, "b.nc")
         >>> write_side_by_side(["a.nc", "b.nc"], "compared.html").name

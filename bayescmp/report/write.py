@@ -15,7 +15,8 @@ from bayescmp.files import write_atomically
 from bayescmp.plots.palette import DARK, LIGHT
 from bayescmp.plots.series import oracle_error
 from bayescmp.report.page import build_page
-from bayescmp.results.tree import load_tree, validate_tree
+from bayescmp.results.tree import validate_tree
+from bayescmp.results.tree_file import load_tree
 
 
 @dataclass(frozen=True)

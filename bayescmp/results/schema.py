@@ -1,10 +1,11 @@
 """The one declarative table of what a comparison's DataTree holds.
 
 Every group, variable and attribute of the tree stands here once, with its dimensions, unit
-and meaning; :mod:`bayescmp.results.tree` builds, validates, saves and loads trees by this
-table, and figures quote its names. Information is stored in bits, except the log
-probabilities of the example sequences, which stay in nats. NaN marks a number that does not
-exist: a position that is not supervised, a bin that nothing fell into.
+and meaning; :mod:`bayescmp.results.tree` builds and validates trees by this table,
+:mod:`bayescmp.results.tree_file` saves and loads them, and figures quote its names.
+Information is stored in bits, except the log probabilities of the example sequences, which
+stay in nats. NaN marks a number that does not exist: a position that is not supervised, a bin
+that nothing fell into.
 """
 
 from collections.abc import Mapping

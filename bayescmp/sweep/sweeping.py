@@ -13,7 +13,7 @@ import xarray as xr
 
 from bayescmp.plots.numbers import format_duration
 from bayescmp.results.merging import merge_trees
-from bayescmp.results.tree import load_tree
+from bayescmp.results.tree_file import load_tree
 from bayescmp.running import config_fields, judge_claims, save_outputs
 from bayescmp.study import Study, StudyConfig, study_from_module
 from bayescmp.sweep.cell import Cell, digest, find_folder, name_configurations, slug, take_share

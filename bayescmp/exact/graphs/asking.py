@@ -34,6 +34,7 @@ def ask_graph(
         By name, one probability for each value.
 
     Raises:
+        TypeError: If the graph or the evidence is something else.
         ValueError: If there is no such variable or value, the evidence has probability zero
             (the message says which piece), or elimination would need too large a table.
 
@@ -68,6 +69,7 @@ def explain_impossible(graph: NamedGraph, evidence: Evidence) -> str | None:
         The piece and those that rule it out, in words; None where all is possible.
 
     Raises:
+        TypeError: If the graph or the evidence is something else.
         ValueError: If there is no such variable or value.
 
     Example:
@@ -130,6 +132,11 @@ def _is_possible(graph: NamedGraph, evidence: Evidence) -> bool:
 def _solve(
     graph: NamedGraph, evidence: Evidence
 ) -> tuple[np.ndarray, tuple[Float[np.ndarray, " value"], ...]]:
+    if not isinstance(graph, NamedGraph):
+        raise TypeError(
+            f"graph: expected a NamedGraph, of NamedGraph.from_factors or read_graph, got "
+            f"{type(graph).__name__}"
+        )
     with jax.enable_x64(True):
         log_tables = tuple(map(jnp.asarray, graph.log_tables))
         solve = _solver(graph.graph)

@@ -16,7 +16,8 @@ class FactorGraph:
     in the order of the scope.
 
     Raises:
-        ValueError: If a factor repeats a variable or has one without a size.
+        TypeError: If scopes or sizes are not in tuples.
+        ValueError: If a factor repeats a variable or has one without a size, or a size is below 1.
 
     Example:
         >>> from bayescmp.exact.graphs.factor_graph import FactorGraph
@@ -31,7 +32,12 @@ class FactorGraph:
     """Number of values of each variable."""
 
     def __post_init__(self) -> None:
-        """Check the scopes."""
+        """Check scopes and sizes."""
+        for name, parts in (("sizes", (self.sizes,)), ("scopes", (self.scopes, *self.scopes))):
+            if not all(isinstance(part, tuple) for part in parts):
+                raise TypeError(f"{name}: expected tuples, got {getattr(self, name)!r}")
+        if any(size < 1 for size in self.sizes):
+            raise ValueError(f"sizes: expected at least 1 value of each variable, got {self.sizes}")
         check_scopes("scopes", self.scopes, len(self.sizes))
 
     @property

@@ -1,6 +1,7 @@
 """Factor graphs whose variables and values have names."""
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -75,9 +76,12 @@ class NamedGraph:
             The graph; its variables in the order in which they are first named.
 
         Raises:
-            ValueError: If a weight is negative or not finite, a table is zero throughout, tables
-                disagree about a variable's number of values, or names clash or are unknown.
+            TypeError: If tables do not come by names, or names of values as one string.
+            ValueError: If there is no table, a weight is negative or not finite, a table is zero
+                throughout, tables disagree about a variable's number of values, or names clash or
+                are unknown.
         """
+        _check_arguments(factors, values or {})
         sizes: dict[str, int] = {}
         log_tables = []
         for scope, weights in factors.items():
@@ -108,8 +112,11 @@ class NamedGraph:
             Minus infinity for all values but the one that is seen; 0 where nothing is.
 
         Raises:
+            TypeError: If the evidence is not by variable.
             ValueError: If there is no such variable or value.
         """
+        if not isinstance(evidence, Mapping):
+            raise TypeError(f"evidence: expected values by name of the variable, got {evidence!r}")
         potentials = [np.zeros(size) for size in self.graph.sizes]
         for name, value in evidence.items():
             number = find_name("evidence", name, self.names)
@@ -133,9 +140,7 @@ class NamedGraph:
         own, name = self.values[variable], self.names[variable]
         if isinstance(value, str):
             return find_name(f"evidence about {name!r}", value, own)
-        if not 0 <= value < len(own):
-            raise ValueError(f"evidence: expected {name} in 0 .. {len(own) - 1}, got {value}")
-        return int(value)
+        return find_number(name, value, len(own))
 
 
 def find_name(argument: str, name: str, known: Iterable[str]) -> int:
@@ -148,6 +153,17 @@ def find_name(argument: str, name: str, known: Iterable[str]) -> int:
     raise ValueError(f"{argument}: expected one of {names}, got {name!r}{hint}")
 
 
+def find_number(name: str, value: int, size: int) -> int:
+    """Return the number of a variable's value; refuse what is none, or no whole number."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = -1
+    if not 0 <= number < size:
+        raise ValueError(f"evidence: expected {name} in 0 .. {size - 1}, got {value}")
+    return number
+
+
 def reject_repeated(argument: str, names: Sequence[str]) -> None:
     """Refuse names that clash."""
     clash = sorted({name for name in names if list(names).count(name) > 1})
@@ -155,8 +171,22 @@ def reject_repeated(argument: str, names: Sequence[str]) -> None:
         raise ValueError(f"{argument}: expected different ones, got {clash[0]!r} twice")
 
 
+def _check_arguments(factors: Mapping, values: Mapping) -> None:
+    for name, argument in (("factors", factors), ("values", values)):
+        if not isinstance(argument, Mapping):
+            raise TypeError(f"{name}: expected a mapping by name, got {type(argument).__name__}")
+    if not factors:
+        raise ValueError("factors: expected at least one, got none")
+    for name, own in values.items():
+        if isinstance(own, str):
+            raise TypeError(f"values: expected a name for each value of {name!r}, got {own!r}")
+
+
 def _read_table(scope: tuple[str, ...], weights: Sequence | np.ndarray) -> np.ndarray:
-    table = np.asarray(weights, np.float64)
+    try:
+        table = np.asarray(weights, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"factor {scope}: expected a table of weights, got {weights}") from error
     if isinstance(scope, str) or table.ndim != len(scope):
         raise ValueError(
             f"factors: expected a tuple of {table.ndim} names for a table of {table.ndim} axes, "

@@ -23,6 +23,7 @@ def read_graph(model: AbstractGenerativeModel) -> NamedGraph:
         site has several; values have their numbers.
 
     Raises:
+        TypeError: If it is no model.
         ValueError: If a site is continuous, or a table depends on what the prompt shows.
 
     Example:
@@ -31,6 +32,8 @@ def read_graph(model: AbstractGenerativeModel) -> NamedGraph:
         >>> graph.names, graph.graph.scopes[3]
         (('flu', 'allergy', 'fever', 'sneezing', 'itching'), (0, 1, 3))
     """
+    if not isinstance(model, AbstractGenerativeModel):
+        raise TypeError(f"model: expected a generative model, got {type(model).__name__}")
     factored = factor_program(model.program, model.layout)
     _check(factored)
     repeats = _find_repeats(factored)

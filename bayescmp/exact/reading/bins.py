@@ -40,7 +40,7 @@ def log_bin_probs(
         scale = jnp.broadcast_to(jnp.asarray(inner.scale), (length,))[:, None]
         return log_normal_bins((edges - loc) / scale)
     try:
-        below = [jnp.broadcast_to(inner.cdf(edge), (length,)) for edge in edges]
+        below = [jnp.broadcast_to(_distribution_at(inner, edge), (length,)) for edge in edges]
     except NotImplementedError as error:
         raise ValueError(
             f"edges: expected an outcome whose law has a distribution function, got "
@@ -48,6 +48,15 @@ def log_bin_probs(
         ) from error
     cdf = jnp.stack([jnp.zeros(length), *below, jnp.ones(length)], axis=-1)
     return jnp.log(jnp.diff(cdf, axis=-1))
+
+
+def _distribution_at(law: Any, edge: Float[Array, ""]) -> Float[Array, "..."]:
+    """Return ``F(edge)`` for every edge: NumPyro's holds for values that the law can take."""
+    low = getattr(law.support, "lower_bound", -jnp.inf)
+    high = getattr(law.support, "upper_bound", jnp.inf)
+    value = jnp.floor(edge) if law.is_discrete else edge
+    inside = law.cdf(jnp.clip(value, low, high))
+    return jnp.where(value < low, 0.0, jnp.where(value >= high, 1.0, inside))
 
 
 def log_normal_bins(edges: Float[Array, "*batch edge"]) -> Float[Array, "*batch bin"]:

@@ -30,6 +30,17 @@ def _dynamic_slice(x: np.ndarray, starts: Sequence[Any], params: dict[str, Any])
     return x[tuple(slice(a, a + n) for a, n in zip(clipped.tolist(), sizes, strict=True))]
 
 
+def _pad(x: np.ndarray, filler: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    for axis, (low, high, apart) in enumerate(params["padding_config"]):
+        rows = np.moveaxis(x, axis, 0)
+        start, length = max(low, 0), len(rows) + apart * max(len(rows) - 1, 0)
+        wide = np.full((start + length + max(high, 0), *rows.shape[1:]), filler)
+        wide[start : start + length : apart + 1] = rows
+        # A negative number cuts elements off.
+        x = np.moveaxis(wide[max(-low, 0) : len(wide) - max(-high, 0)], 0, axis)
+    return x
+
+
 def _select(which: np.ndarray, cases: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(np.choose(np.asarray(which, int), [np.asarray(case) for case in cases]))
 
@@ -49,13 +60,17 @@ MOVES: dict[str, Callable[[Sequence[Any], dict[str, Any]], Any]] = {
     "copy": lambda x, _: x[0],
     "dynamic_slice": lambda x, p: _dynamic_slice(x[0], x[1:], p),
     "expand_dims": lambda x, p: np.expand_dims(x[0], p["dimensions"]),
+    "pad": lambda x, p: _pad(x[0], x[1], p),
     "reshape": lambda x, p: x[0].reshape(p["new_sizes"]),
     "rev": lambda x, p: np.flip(x[0], p["dimensions"]),
     "select_n": lambda x, _: _select(x[0], x[1:]),
     "slice": lambda x, p: _slice(x[0], p),
     "split": lambda x, p: _split(x[0], p),
     "squeeze": lambda x, p: np.squeeze(x[0], tuple(p["dimensions"])),
+    "stack": lambda x, p: np.stack(x, axis=p["axis"]),
+    "tile": lambda x, p: np.tile(x[0], p["reps"]),
     "transpose": lambda x, p: np.transpose(x[0], p["permutation"]),
+    "unstack": lambda x, p: np.unstack(x[0], axis=p["axis"]),
 }
 """Operations that only move elements, once it is known where to."""
 

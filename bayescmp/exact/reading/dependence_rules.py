@@ -14,11 +14,12 @@ ELEMENTWISE = frozenset({
     "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh",
     "bessel_i0e", "bessel_i1e", "cbrt", "ceil", "clamp", "convert_element_type", "copy", "copy_p",
     "cos", "cosh", "digamma", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
-    "floor", "ge", "gt", "igamma", "igammac", "integer_pow", "is_finite", "le", "lgamma", "log",
-    "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or",
-    "polygamma", "pow", "reduce_precision", "regularized_incomplete_beta", "rem", "round",
-    "rsqrt", "select_n", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign",
-    "sin", "sinh", "sqrt", "square", "stop_gradient", "sub", "tan", "tanh", "xor", "zeta",
+    "floor", "ge", "gt", "igamma", "igamma_grad_a", "igammac", "integer_pow", "is_finite", "le",
+    "lgamma", "log", "log1p", "log2", "logistic", "lt", "max", "min", "mul", "ne", "neg",
+    "nextafter", "not", "one_minus_square", "or", "polygamma", "pow", "reduce_precision",
+    "regularized_incomplete_beta", "rem", "round", "rsqrt", "select_n", "shift_left",
+    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square",
+    "stop_gradient", "sub", "tan", "tanh", "xor", "zeta",
 })
 """Operations whose every result depends on the operands' elements at the same place."""
 
@@ -77,6 +78,10 @@ def apply_rule(equation: Any, operands: Sequence[Tracked]) -> list[Tracked] | No
         return [Tracked(operands[0].mask.any(axis=tuple(params["axes"])))]
     if name in CUMULATIONS:
         return [Tracked(_accumulate(operands[0].mask, params["axis"], params["reverse"]))]
+    if name == "cholesky":
+        return [Tracked(_spread(_matrix_union(operands[0].mask), operands[0].mask.shape[:-1]))]
+    if name == "triangular_solve":
+        return [Tracked(_solve(operands[0].mask, operands[1].mask, params["left_side"]))]
     if name == "dot_general":
         mask = _contract(operands[0].mask, operands[1].mask, params["dimension_numbers"])
         return [Tracked(mask)]
@@ -125,6 +130,17 @@ def _accumulate(mask: np.ndarray, axis: int, reverse: bool) -> np.ndarray:
     turned = np.flip(mask, axis) if reverse else mask
     total = np.logical_or.accumulate(turned, axis=axis)
     return np.flip(total, axis) if reverse else total
+
+
+def _matrix_union(matrix: np.ndarray) -> np.ndarray:
+    """Join over the rows and columns of each matrix of a batch."""
+    return matrix.any(axis=(-3, -2), keepdims=True)
+
+
+def _solve(matrix: np.ndarray, sides: np.ndarray, left_side: bool) -> np.ndarray:
+    """Let each solution depend on the whole matrix, and on its own right-hand side."""
+    own = sides.any(axis=-3 if left_side else -2, keepdims=True)
+    return _spread(own | _matrix_union(matrix), sides.shape[:-1])
 
 
 def _contract(left: np.ndarray, right: np.ndarray, dimension_numbers: Any) -> np.ndarray:

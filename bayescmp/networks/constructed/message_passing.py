@@ -1,5 +1,7 @@
 """Transformers whose weights are set, not trained, to pass messages on a factor graph."""
 
+from numbers import Integral
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -70,6 +72,7 @@ def message_passing(
         The network, in the precision that holds now: double precision for small errors.
 
     Raises:
+        TypeError: If shape, rounds or graph are something else.
         ValueError: If there is no round, the form cannot do with so many values or variables of
             a factor, the reach is none of a form's or below 1, or the graph is of another shape.
 
@@ -87,6 +90,7 @@ def message_passing(
         >>> [f"{prob:.3f}" for prob in beliefs[1]]  # of variable 0, after the row of the start
         ['0.200', '0.800']
     """
+    _check_kinds(shape, num_rounds, graph)
     if num_rounds < 1:
         raise ValueError(f"num_rounds: expected at least 1, got {num_rounds}")
     _check_form(shape, form)
@@ -151,6 +155,17 @@ def _embed(
     fixed = np.setdiff1d(np.arange(shape.num_features), shown)
     rows = np.asarray(graph.encode(), np.float64)
     return embedding[shown], rows[:, fixed] @ embedding[fixed]
+
+
+def _check_kinds(shape: GraphShape, num_rounds: int, graph: GraphRows | None) -> None:
+    if not isinstance(shape, GraphShape):
+        raise TypeError(
+            f"shape: expected a GraphShape, such as model.graph_shape, got {type(shape).__name__}"
+        )
+    if not isinstance(num_rounds, Integral):
+        raise TypeError(f"num_rounds: expected a whole number, got {num_rounds!r}")
+    if graph is not None and not isinstance(graph, GraphRows):
+        raise TypeError(f"graph: expected GraphRows, of model.rows, got {type(graph).__name__}")
 
 
 def _check_form(shape: GraphShape, form: Form) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bayescmp.results.graphs import construction, following, loops
+from bayescmp.results.graphs import construction, following, grounding, loops, starts
 from bayescmp.results.vocabulary import Dimension, Group
 
 GROUPS_GRAPHS: Mapping[str, Group] = MappingProxyType(
@@ -11,11 +11,19 @@ GROUPS_GRAPHS: Mapping[str, Group] = MappingProxyType(
         "/construction": construction.GROUP,
         "/loops": loops.GROUP,
         "/following": following.GROUP,
+        "/grounding": grounding.GROUP,
+        "/starts": starts.GROUP,
     }
 )
 """Their groups by path, in the order of the page."""
 
 DIMENSIONS_GRAPHS: Mapping[str, Dimension] = MappingProxyType(
-    {**construction.DIMENSIONS, **loops.DIMENSIONS, **following.DIMENSIONS}
+    {
+        **construction.DIMENSIONS,
+        **loops.DIMENSIONS,
+        **following.DIMENSIONS,
+        **grounding.DIMENSIONS,
+        **starts.DIMENSIONS,
+    }
 )
 """Their axes."""
