@@ -2,7 +2,7 @@
 
     uv run python tests/benchmarks/memorise_or_generalise.py
 
-Markov chains of two states with uniform rows. Networks are trained on pools of a few chains, and
+Markov chains with uniform rows. Networks are trained on pools of a few chains, and
 asked about chains that are fresh: do they answer as Bayes over the pool does, or as Bayes under the
 prior that the pool was drawn from? No goal; the table is what it is.
 """
@@ -14,21 +14,23 @@ import jax
 
 import bayescmp as bc
 
-LENGTH, STATES = 32, 2
 CONFIG = bc.TransformerConfig(num_layers=2, num_heads=4, model_size=32, mlp_size=64)
 
 
 def main() -> None:
     """Print one line for each size of a pool, and the size at which networks change over."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sizes", type=int, nargs="*", default=[2, 4, 8, 16, 32, 64, 128, 256])
+    parser.add_argument("--states", type=int, default=4)
+    parser.add_argument("--length", type=int, default=32)
+    parser.add_argument("--sizes", type=int, nargs="*", default=[4, 16, 64, 256, 1_024, 4_096])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2_000)
     arguments = parser.parse_args()
+    chains = {"num_states": arguments.states, "length": arguments.length}
     start = time.perf_counter()
     sweep = bc.auditing.sweep_pools(
-        lambda num: bc.models.chain_pool(num, num_states=STATES, length=LENGTH),
-        bc.derive_oracle(bc.models.markov_chain(num_states=STATES, length=LENGTH)),
+        lambda num: bc.models.chain_pool(num, **chains),
+        bc.derive_oracle(bc.models.markov_chain(**chains)),
         CONFIG,
         arguments.sizes,
         training=bc.Training(num_steps=arguments.steps, optimiser=bc.Muon(learning_rate=2e-2)),
