@@ -124,7 +124,9 @@ class Layout:
         """Return the asked values of one example as indices from zero, or their bins."""
         values = sites[self.outcome.name]
         if self.edges:
-            edges = jnp.array(self.edges, values.dtype)
+            # Counts lie beyond an edge as soon as they lie beyond the integer below it.
+            whole = jnp.issubdtype(values.dtype, jnp.integer)
+            edges = jnp.array(np.floor(self.edges) if whole else self.edges, values.dtype)
             return jnp.searchsorted(edges, values, method="compare_all").astype(jnp.int32)
         return (values - self.outcome.lowest).astype(jnp.int32)
 

@@ -3,11 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 from complaints import raised
 from scipy import integrate, stats
 
+import bayescmp as bc
 from bayescmp.exact.reading.bins import log_bin_probs, log_cdf, log_normal_bins
 
 
@@ -89,3 +91,18 @@ def test_a_law_without_a_distribution_function():
     message = raised(ValueError, lambda: log_bin_probs(Without(), jnp.array([0.0]), 2))
     assert message.startswith("edges: expected an outcome whose law has a distribution function")
     assert log_bin_probs(Strange(0.0, 1.0), jnp.array([0.0]), 2).shape == (2, 2)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.float32])
+def test_outcomes_fall_into_the_bins_whose_laws_are_computed(dtype: type):
+    edges = (-0.5, 0.0, 0.5, 2.0, 2.5)
+
+    def counts() -> None:
+        with numpyro.plate("step", 5):
+            numpyro.sample("count", dist.Poisson(2.0))
+
+    layout = bc.GenerativeModel(counts, "count", edges=edges).layout
+    values = np.arange(5)
+    found = layout.outcome_indices({"count": jnp.asarray(values, dtype)})
+    # A value on an edge belongs below it, as in a distribution function.
+    np.testing.assert_array_equal(found, np.searchsorted(edges, values))
