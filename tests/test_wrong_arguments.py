@@ -49,6 +49,11 @@ def tossed(length: int) -> bc.Batch:
 
 
 CASES: dict[str, Callable[[], object]] = {
+    "subject: expected an oracle, settings of chains, or a function of a batch and a key, got "
+    "Transformer": lambda: bc.auditing.simulate_calibration(
+        network(), ORACLE, key=KEY, num_replicates=20
+    ),
+    "num_places: expected 1 to 25, got 0": lambda: audit(num_places=0),
     "graph: expected a FactorGraph, got list": lambda: FactorGraphModel([(0, 1)], LAW),
     "law: expected a TableLaw, got list": lambda: FactorGraphModel(CHAIN, [[0.5, 0.5]]),
     "shape: expected a GraphShape, got tuple": lambda: FactorGraphModel(CHAIN, LAW, shape=(2, 2)),

@@ -220,6 +220,8 @@ def _require(
         )
     if num < LEAST_SIMULATIONS:
         raise ValueError(f"truths: expected at least {LEAST_SIMULATIONS} simulations, got {num}")
+    if not 1 <= num_places <= num // 2:
+        raise ValueError(f"num_places: expected 1 to {num // 2}, got {num_places}")
     arrays = {"draws": draws, "truths": truths, "features": features}
     for name, array in arrays.items():
         if array is not None and not np.isfinite(array).all():
@@ -232,7 +234,7 @@ def _require(
             expected = (draws.shape[:2], (num,))
             raise ValueError(f"log_densities: expected shapes {expected}, got {shapes}")
     if features is not None:
-        _require_features(features, num, num_parameters, num_places)
+        _require_features(features, num, num_parameters)
     if isinstance(names, str):
         raise TypeError(f"names: expected one for each parameter, got {names!r}")
     own = tuple(names or (f"parameter {k}" for k in range(num_parameters)))
@@ -263,7 +265,7 @@ def _require_axes(
         )
 
 
-def _require_features(features: Features, num: int, num_parameters: int, num_places: int) -> None:
+def _require_features(features: Features, num: int, num_parameters: int) -> None:
     """Raise a ValueError for features that the local test cannot take."""
     if len(features) != num:
         raise ValueError(f"features: expected {num} rows, got {len(features)}")
@@ -272,5 +274,3 @@ def _require_features(features: Features, num: int, num_parameters: int, num_pla
             f"features: expected at most {MOST_COORDINATES - num_parameters} beside "
             f"{num_parameters} parameters, got {features.shape[1]}; summarise them first"
         )
-    if not 1 <= num_places <= num // 2:
-        raise ValueError(f"num_places: expected 1 to {num // 2}, got {num_places}")

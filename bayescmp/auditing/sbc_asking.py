@@ -9,6 +9,7 @@ from bayescmp.montecarlo.nuts import NutsSettings
 from bayescmp.montecarlo.oracle import MonteCarloOracle
 from bayescmp.montecarlo.smc import SmcSettings
 from bayescmp.montecarlo.target import build_target
+from bayescmp.networks.network import AbstractNetwork
 from bayescmp.oracle import AbstractOracle, Oracle
 from bayescmp.records import Batch
 
@@ -49,6 +50,11 @@ def ask_subject(
         raise ValueError(
             f"subject: expected chains, got {settings.describe()}, whose draws are weighted; "
             "pass NutsSettings() instead"
+        )
+    if isinstance(settings, AbstractNetwork) or not callable(settings):
+        raise TypeError(
+            "subject: expected an oracle, settings of chains, or a function of a batch and a key, "
+            f"got {type(settings).__name__}; bc.audit judges what a network predicts"
         )
     if isinstance(settings, AbstractOracle):
         raise TypeError(f"subject: expected an oracle of ours, got {type(settings).__name__}")
