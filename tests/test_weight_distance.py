@@ -261,6 +261,11 @@ def test_loops_are_written_out():
         )
         flat = eqx.tree_at(lambda n: n.unembedding, flat, looped.unembedding)
         assert weight_distance(flat, looped).total < ROUNDING
+        # What repeats in both is matched once; against the stack, each block by itself.
+        other = small_transformer(config, 1, np.float64)
+        short, long = (weight_distance(other, one) for one in (looped, flat))
+    np.testing.assert_allclose(short.relative, long.relative, rtol=ROUNDING)
+    assert short.total > 0.5
 
 
 def test_balanced_factors_keep_products():
